@@ -1,0 +1,64 @@
+# Everything that a person does with this tree. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+
+.PHONY: help
+help: ## what can be made
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
+
+.PHONY: setup
+setup: $(VENV)/.ready $(BIN)/containerd-shim-tandem-v1 ## system packages, .venv from the lock, the launcher
+
+$(VENV)/.ready: requirements.lock pyproject.toml .ci/system-packages.sh
+	.ci/system-packages.sh
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(BIN)/containerd-shim-tandem-v1: shim/launcher/launcher.c shim/launcher/install.py $(VENV)/.ready
+	$(BIN)/python -m shim.launcher.install $(BIN)
+
+.PHONY: lock
+lock: $(VENV)/.ready ## write requirements.lock anew from pyproject.toml
+	$(BIN)/python -m piptools compile --quiet --extra dev --generate-hashes --no-emit-index-url \
+	  --no-emit-trusted-host --no-emit-find-links --allow-unsafe --strip-extras --output-file requirements.lock pyproject.toml
+
+.PHONY: protos check-protos
+protos: $(VENV)/.ready ## generate shim/api and tests/support/api from proto/
+	cd proto && find . -name '*.proto' | sort | xargs ../$(BIN)/python -m grpc_tools.protoc -I . \
+	  --python_out=.. --plugin=protoc-gen-mypy=../$(BIN)/protoc-gen-mypy --mypy_out=quiet:..
+
+check-protos: protos ## the generated code is what proto/ says
+	git diff --exit-code --stat -- shim/api tests/support/api
+
+.PHONY: fmt check
+fmt: $(VENV)/.ready ## format
+	$(BIN)/ruff format shim tests bench demo
+	$(BIN)/ruff check --fix shim tests bench demo
+
+check: $(VENV)/.ready ## ruff, mypy strict, import directions, spelling
+	$(BIN)/ruff format --check shim tests bench demo
+	$(BIN)/ruff check shim tests bench demo
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell shim tests bench demo docs README.md CHANGELOG.md
+
+.PHONY: test
+test: setup ## every test that needs no cluster
+	$(BIN)/python -m pytest
+
+.PHONY: demo
+demo: setup ## a pod with a Wasm and a Linux container, visibly working
+	$(BIN)/python -m demo
+
+.PHONY: bench
+bench: setup ## compare with runc's shim, in interleaved pairs
+	$(BIN)/python -m bench
+
+.PHONY: clean
+clean: ## remove what the targets above made in this folder
+	rm -rf $(VENV) .cache build
