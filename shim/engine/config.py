@@ -1,0 +1,38 @@
+"""The one wasmtime configuration of Tandem, and the key that says which artefacts it can load.
+
+Rules: only this room imports wasmtime; making an Engine starts no thread, so pod shims may hold one
+across forks. What changes here changes `_CONFIG`, else old artefacts would be taken for new ones.
+"""
+
+import functools
+import importlib.metadata
+import platform
+from pathlib import Path
+
+import wasmtime
+
+# names the settings of new_engine(); part of every artefact's key
+_CONFIG = "defaults"
+
+
+def new_engine() -> wasmtime.Engine:
+    """Make an engine; it starts no thread until it compiles or runs something."""
+    return wasmtime.Engine(wasmtime.Config())
+
+
+@functools.cache
+def compatibility_key() -> str:
+    """Describe what native code depends on: wasmtime, its configuration, and this CPU."""
+    version = importlib.metadata.version("wasmtime")
+    return f"wasmtime {version} {_CONFIG} {platform.machine()} {_cpu_features()}"
+
+
+def _cpu_features() -> str:
+    # the first processor's paragraph is enough, and large nodes have hundreds of them
+    with Path("/proc/cpuinfo").open("rb") as cpuinfo:
+        text = cpuinfo.read(16384)
+    for line in text.splitlines():
+        name, _, value = line.partition(b":")
+        if name.strip().lower() in {b"flags", b"features"}:
+            return " ".join(sorted(value.decode("ascii", "replace").split()))
+    return ""
