@@ -1,0 +1,11 @@
+"""The jail of a Wasm instance: what the process that runs a guest may see, use and do.
+
+Rules: every refusal is made by `build_plan`, before any fork; `enter` only carries the plan out.
+"""
+
+from shim.jail.enter import JailError, enter
+from shim.jail.inherited import drop_inherited
+from shim.jail.plan import JailPlan, build_plan
+from shim.jail.seccomp import compile_filters
+
+__all__ = ["JailError", "JailPlan", "build_plan", "compile_filters", "drop_inherited", "enter"]
