@@ -142,6 +142,16 @@ def wasm_image(
     return build_image(target, name, {"/app.wasm": module, **(files or {})}, config)
 
 
+def image_name(archive: Path) -> str:
+    """The name that an archive of this module gives its image."""
+    with tarfile.open(archive) as opened:
+        index = opened.extractfile("index.json")
+        if index is None:
+            raise ValueError(f"{archive} is not an image archive of ours")
+        name: str = json.load(index)["manifests"][0]["annotations"]["io.containerd.image.name"]
+        return name
+
+
 def _write_layer(target: IO[bytes], files: Mapping[str, Content]) -> None:
     wanted: dict[str, Content] = {str(PurePosixPath(path)): files[path] for path in files}
     for path in list(wanted):

@@ -1,0 +1,31 @@
+"""Waiting for something to become true, with a deadline and a reason."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_for(
+    what: str, probe: Callable[[], T | None], timeout: float = 10.0, pause: float = 0.02
+) -> T:
+    """Call a probe until it returns something true.
+
+    Args:
+        what: what is waited for, for the error's text.
+        probe: called again and again; anything false means "not yet".
+        timeout: seconds until giving up.
+        pause: seconds between two calls.
+
+    Raises:
+        TimeoutError: it never came true.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        found = probe()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no {what} within {timeout:g} s")
+        time.sleep(pause)
