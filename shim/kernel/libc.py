@@ -1,8 +1,8 @@
 """The kernel as an interface, and the real one behind it.
 
-Rules: no policy. Each method is one system call (`tmpfs` alone is a short series), and fails with an
-`OSError` that carries the errno and the object's name. What Python wraps well (mkdir, fchdir) is
-not repeated here, except where a test must see the order of the steps. Needs Linux 5.14.
+Rules: no policy. A method is the system call of its name (`new_tmpfs` and `set_identity` are short
+series) and fails with an `OSError` that carries the errno and the object's name. What Python wraps
+well (mkdir, fchdir) is repeated only where a test must see the order of steps. Needs Linux 5.14.
 """
 
 import ctypes
@@ -22,60 +22,60 @@ class Kernel(Protocol):
     def mount(
         self, source: str, target: str, fstype: str = "", flags: int = 0, data: str = ""
     ) -> None:
-        """mount(2)."""
+        """Mount."""
 
     def umount(self, target: str, flags: int = 0) -> None:
-        """umount2(2)."""
+        """Unmount."""
 
     def pivot_root(self, new_root: str, put_old: str) -> None:
-        """pivot_root(2)."""
+        """Make `new_root` the root of the mount namespace."""
 
     def open_tree(self, path: str, flags: int) -> int:
-        """open_tree(2): a file descriptor of the mount at `path`, or of a clone of it."""
+        """Open the mount at `path`, or a clone of it."""
 
     def move_mount(self, mount_fd: int, target_fd: int, name: str) -> None:
-        """move_mount(2): attach a detached mount at `target_fd`; `name` is for the error."""
+        """Attach a detached mount at `target_fd`; `name` is for the error."""
 
     def mount_setattr(
         self, mount_fd: int, attributes: int, clear: int, *, recursive: bool, name: str
     ) -> None:
-        """mount_setattr(2): set and clear MOUNT_ATTR_* of a mount."""
+        """Set and clear MOUNT_ATTR_* of a mount."""
 
     def new_tmpfs(self, options: tuple[str, ...], attributes: int, name: str) -> int:
-        """A detached tmpfs with `options` ("size=64k"), by fsopen(2), fsconfig(2), fsmount(2)."""
+        """Make a detached tmpfs with `options` ("size=64k")."""
 
     def open_in_root(self, root_fd: int, path: str, flags: int) -> int:
-        """openat2(2): open `path` as if `root_fd` were `/`, whatever symlinks it crosses."""
+        """Open `path` as if `root_fd` were `/`, whatever symlinks it crosses."""
 
     def unshare(self, flags: int) -> None:
-        """unshare(2)."""
+        """Leave the namespaces in `flags` for new ones."""
 
     def setns(self, path: str, kind: int) -> None:
-        """setns(2): join the namespace of type `kind` (CLONE_NEW*) that `path` shows."""
+        """Join the namespace of type `kind` (CLONE_NEW*) that `path` shows."""
 
     def sethostname(self, name: str) -> None:
-        """sethostname(2)."""
+        """Name the host of this uts namespace."""
 
     def prctl(self, option: int, argument: int = 0, name: str = "") -> int:
-        """prctl(2)."""
+        """Call prctl with one argument; `name` is for the error."""
 
     def set_capabilities(self, mask: int) -> None:
-        """capset(2): exactly `mask` effective and permitted, none inheritable."""
+        """Make exactly `mask` effective and permitted, and nothing inheritable."""
 
     def set_identity(self, uid: int, gid: int, groups: tuple[int, ...]) -> None:
-        """setgroups(2), setresgid(2), setresuid(2)."""
+        """Become this user, with these groups, for good."""
 
     def set_rlimit(self, kind: int, soft: int, hard: int) -> None:
-        """setrlimit(2)."""
+        """Set a resource limit."""
 
     def load_filter(self, program: bytes) -> None:
-        """seccomp(2): add a BPF program to the calling thread's filters."""
+        """Add a BPF program to the calling thread's filters."""
 
     def close_range(self, first: int, last: int) -> None:
-        """close_range(2)."""
+        """Close the file descriptors from `first` to `last`, both included."""
 
     def write(self, path: Path, text: str) -> None:
-        """Write `text` to an existing file in one write(2)."""
+        """Write `text` to an existing file, in one call."""
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -104,7 +104,7 @@ class _FilterProgram(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-class LinuxKernel:
+class _LinuxKernel:
     """The kernel that this process runs on."""
 
     def mount(
@@ -145,8 +145,8 @@ class LinuxKernel:
                 member = os.fsencode(key), os.fsencode(value) if separator else None
                 arguments = context, _LONG(command), *member, _LONG(0)
                 _syscall(c.SYS_FSCONFIG, *arguments, name=f"{name} ({option})")
-            arguments = context, _LONG(c.FSCONFIG_CMD_CREATE), None, None, _LONG(0)
-            _syscall(c.SYS_FSCONFIG, *arguments, name=name)
+            create = _LONG(c.FSCONFIG_CMD_CREATE), None, None, _LONG(0)
+            _syscall(c.SYS_FSCONFIG, context, *create, name=name)
             flags = _LONG(c.FSMOUNT_CLOEXEC), _LONG(attributes)
             return _syscall(c.SYS_FSMOUNT, context, *flags, name=name)
         finally:
@@ -210,4 +210,4 @@ class LinuxKernel:
             os.close(fd)
 
 
-LINUX: Kernel = LinuxKernel()
+LINUX: Kernel = _LinuxKernel()
