@@ -47,3 +47,7 @@ class UnimplementedError(ShimError):
 
 class InternalError(ShimError):
     """Tandem or the node failed in a way that nobody asked for."""
+
+
+class StaleArtefactError(FailedPreconditionError):
+    """A compiled module does not fit this node's engine: it must be compiled anew."""

@@ -1,0 +1,101 @@
+"""The node's configuration: /etc/tandem/config.toml, every key optional, unknown keys refused by
+name.
+
+Rules: stdlib only. containerd's runtime options may name another file of the same form
+(`ConfigPath`).
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from shim.errdefs import InvalidArgumentError
+
+DEFAULT_PATH = "/etc/tandem/config.toml"
+PATH_VARIABLE = "TANDEM_CONFIG"
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """Compiled modules: where they are, and how many bytes they may take."""
+
+    directory: str = "/var/lib/tandem/cache"
+    max_bytes: int = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Compile:
+    """What compiling one module may take."""
+
+    timeout_s: int = 120
+    memory_bytes: int = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Linux:
+    """Linux containers: the OCI runtime's binary, and whether systemd keeps the cgroups."""
+
+    runtime: str = "runc"
+    systemd_cgroup: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All sections."""
+
+    cache: Cache = Cache()
+    compile: Compile = Compile()
+    linux: Linux = Linux()
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration file; a missing default file is an empty one.
+
+    Raises:
+        InvalidArgumentError: it cannot be read, is not TOML, or holds an unknown key or a wrong
+        type.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except FileNotFoundError:
+        if path == Path(DEFAULT_PATH):
+            return Config()
+        raise InvalidArgumentError(f"configuration {path} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgumentError(f"configuration {path} cannot be read: {error}") from error
+    return parse_config(text, name=str(path))
+
+
+def parse_config(text: str, *, name: str) -> Config:
+    """Read the text of a configuration; `name` is for the errors' texts.
+
+    Raises:
+        InvalidArgumentError: as `load_config`.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidArgumentError(f"configuration {name} is not valid TOML: {error}") from error
+    config = Config()
+    for section, values in document.items():
+        if section not in {f.name for f in fields(Config)}:
+            raise InvalidArgumentError(f"configuration {name} has an unknown key {section!r}")
+        if not isinstance(values, dict):
+            raise InvalidArgumentError(f"configuration {name}: [{section}] is not a table")
+        changed = _section(getattr(config, section), values, f"configuration {name}: [{section}]")
+        config = replace(config, **{section: changed})
+    return config
+
+
+def _section(defaults: Any, values: Mapping[str, object], where: str) -> Any:
+    for key, value in values.items():
+        known = getattr(defaults, key, None) if not key.startswith("_") else None
+        if known is None:
+            raise InvalidArgumentError(f"{where} has an unknown key {key!r}")
+        if type(value) is not type(known):
+            raise InvalidArgumentError(f"{where} {key} must be a {type(known).__name__}")
+        if value == "" or (type(value) is int and value <= 0):
+            raise InvalidArgumentError(f"{where} {key} must not be empty, zero or negative")
+    return replace(defaults, **values)

@@ -1,0 +1,90 @@
+"""The forked side of a Wasm instance: into the jail, ready, wait, run, exit.
+
+Rules: stdlib, jail and engine only; no logger: it sends messages; it never returns into the code
+that forked it. The order is the design: the artefact is mapped while the host's files are there,
+the guest's view is built when they are gone, and no guest code runs before START.
+"""
+
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from shim.engine.run import Instance, Program
+from shim.errdefs import InternalError
+from shim.instance.messages import ADOPTED, START, Failed, Forked, Message, Ready, encode
+from shim.jail import JailPlan, drop_inherited, enter
+from shim.kernel.constants import CLONE_NEWPID
+from shim.kernel.libc import LINUX
+
+_EXIT_UNABLE = 125
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """Everything that an instance is made of."""
+
+    engine: Any
+    program: Program
+    plan: JailPlan
+    cgroup_procs: Sequence[Path]
+
+
+def run_instance(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int]) -> NoReturn:
+    """Be the instance: called in the forked child, ends the process."""
+    status = _EXIT_UNABLE
+    try:
+        _become_own_process(control, stdio)
+        if spec.plan.pid_namespace is not None:
+            _fork_into_pid_namespace(spec.plan.pid_namespace, control)
+        instance = Instance.load(spec.engine, spec.program)
+        warnings = enter(spec.plan, spec.cgroup_procs)
+        instance.prepare()
+        _send(control, Ready(tuple(warnings)))
+        if control.recv(1) == START:
+            control.close()
+            status = instance.run()
+    except Exception as error:  # noqa: BLE001 (the last frame of this process)
+        _report(control, error)
+    finally:
+        os._exit(status)
+
+
+def _become_own_process(control: socket.socket, stdio: Sequence[int]) -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    os.setsid()
+    for to, fd in enumerate([os.dup(fd) for fd in stdio]):
+        os.dup2(fd, to, inheritable=False)
+    drop_inherited((0, 1, 2, control.fileno()))
+
+
+def _fork_into_pid_namespace(path: Path, control: socket.socket) -> None:
+    """Go on as a child inside the namespace: setns(2) moves only the children of its caller.
+
+    The process in between ends at once, so that the instance becomes the subreaping shim's child.
+    """
+    LINUX.setns(os.fspath(path), CLONE_NEWPID)
+    pid = os.fork()  # noqa: TID251 (a freshly forked child: one thread)
+    if pid:
+        _send(control, Forked(pid))
+        os._exit(0)
+    # Until the one in between is reaped, the death of the parent means nothing.
+    if control.recv(1) != ADOPTED:
+        raise InternalError("the pod shim is gone")
+
+
+def _send(control: socket.socket, message: Message) -> None:
+    control.send(encode(message))
+
+
+def _report(control: socket.socket, error: Exception) -> None:
+    try:
+        _send(control, Failed.of(error))
+    except OSError:
+        # Already started, so nobody listens: the container's log is what is left.
+        os.write(2, f"tandem: {error}\n".encode(errors="replace"))

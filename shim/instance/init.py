@@ -1,0 +1,135 @@
+"""The shim's side of a Wasm instance: fork it, learn that it is ready, let it go, signal it."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+
+import structlog
+
+from shim.cgroup import Cgroup
+from shim.errdefs import InternalError, NotFoundError
+from shim.instance.child import InstanceSpec, run_instance
+from shim.instance.messages import (
+    ADOPTED,
+    MAX_MESSAGE_BYTES,
+    START,
+    Failed,
+    Forked,
+    Message,
+    Ready,
+    decode,
+)
+from shim.process.forking import fork
+from shim.process.reaper import Exit, Reaper
+
+_log = structlog.get_logger()
+
+
+class WasmInit:
+    """One instance process."""
+
+    def __init__(
+        self,
+        pid: int,
+        exited: asyncio.Future[Exit],
+        control: socket.socket,
+        cgroup: Cgroup,
+        reaper: Reaper,
+    ) -> None:
+        self.pid = pid
+        self.exited = exited
+        self._control = control
+        self._cgroup = cgroup
+        self._reaper = reaper
+
+    @classmethod
+    async def create(
+        cls, spec: InstanceSpec, stdio: Sequence[int], cgroup: Cgroup, reaper: Reaper
+    ) -> "WasmInit":
+        """Fork the instance and wait until it is in its jail.
+
+        Raises:
+            ShimError: why it cannot be; the process is gone then.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = fork()
+        if pid == 0:
+            run_instance(spec, theirs, stdio)
+        theirs.close()
+        ours.setblocking(False)  # noqa: FBT003 (the socket API's)
+        init = cls(pid, reaper.watch(pid), ours, cgroup, reaper)
+        try:
+            await init._until_ready()
+        except BaseException:
+            init._end()
+            await asyncio.shield(init.exited)
+            raise
+        return init
+
+    async def start(self) -> None:
+        """Let the guest run.
+
+        Raises:
+            InternalError: the instance has died while it waited.
+        """
+        try:
+            self._control.send(START)
+        except OSError as error:
+            raise InternalError(f"instance {self.pid} does not wait any more") from error
+        finally:
+            self._control.close()
+
+    async def kill(self, signal: int, *, everything: bool) -> None:
+        """Signal the instance; it is the container's only process, so `everything` adds nothing.
+
+        Raises:
+            NotFoundError: it has ended.
+        """
+        del everything
+        if not self._reaper.is_unreaped(self.pid):
+            raise NotFoundError(f"instance {self.pid} has ended already")
+        os.kill(self.pid, signal)
+
+    def pids(self) -> Sequence[int]:
+        """The instance, as long as it lives."""
+        return self._cgroup.pids()
+
+    async def after_exit(self) -> None:
+        """Nothing: an instance has no children."""
+
+    async def release(self) -> None:
+        """Remove the cgroup."""
+        self._control.close()
+        self._cgroup.remove()
+
+    def _end(self) -> None:
+        self._control.close()
+        if self._reaper.is_unreaped(self.pid):
+            os.kill(self.pid, 9)
+
+    async def _until_ready(self) -> None:
+        message = await self._receive()
+        if isinstance(message, Forked):
+            await asyncio.shield(self.exited)
+            self.pid, self.exited = message.pid, self._reaper.watch(message.pid)
+            self._control.send(ADOPTED)
+            message = await self._receive()
+        match message:
+            case Ready(warnings=warnings):
+                for warning in warnings:
+                    _log.info("jail", pid=self.pid, warning=warning)
+            case Failed():
+                raise message.exception()
+            case None:
+                ended = await asyncio.shield(self.exited)
+                raise InternalError(
+                    f"instance {self.pid} died before it was ready: exit status {ended.status}"
+                )
+            case _:
+                raise InternalError(f"instance {self.pid} said {message} where it must be ready")
+
+    async def _receive(self) -> Message | None:
+        loop = asyncio.get_running_loop()
+        datagram = await loop.sock_recv(self._control, MAX_MESSAGE_BYTES)
+        return decode(datagram) if datagram else None

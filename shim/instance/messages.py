@@ -1,0 +1,79 @@
+"""What a Wasm instance and its pod shim say to each other: one datagram each, plain data.
+
+Rules: no I/O; the child's messages are JSON objects with one `kind`; the shim's are single bytes.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+
+from shim import errdefs
+
+# The shim to the instance: your parent is me now; run.
+ADOPTED = b"a"
+START = b"s"
+
+MAX_MESSAGE_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """A process in between tells the pid of the instance (only where it joins a pid namespace)."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The instance is in its jail and waits for START; `warnings` are for the log."""
+
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The instance cannot be; `error` names a class of `shim.errdefs`."""
+
+    error: str
+    text: str
+
+    def exception(self) -> errdefs.ShimError:
+        """The error to raise in the shim."""
+        kind = getattr(errdefs, self.error, errdefs.InternalError)
+        return kind(self.text)
+
+    @classmethod
+    def of(cls, error: Exception) -> "Failed":
+        """The message for an error of the child's."""
+        names = (kind.__name__ for kind in type(error).__mro__ if hasattr(errdefs, kind.__name__))
+        text = str(error) if isinstance(error, errdefs.ShimError) else repr(error)
+        return cls(next(names, "InternalError"), text[: MAX_MESSAGE_BYTES // 8])
+
+
+Message = Forked | Ready | Failed
+
+_KINDS: dict[str, type[Forked] | type[Ready] | type[Failed]] = {
+    "forked": Forked,
+    "ready": Ready,
+    "failed": Failed,
+}
+
+
+def encode(message: Message) -> bytes:
+    """The datagram for a message."""
+    return json.dumps({"kind": type(message).__name__.lower(), **asdict(message)}).encode()
+
+
+def decode(datagram: bytes) -> Message:
+    """The message of a datagram.
+
+    Raises:
+        InternalError: it is none.
+    """
+    try:
+        values = json.loads(datagram)
+        kind = _KINDS[values.pop("kind")]
+        if kind is Ready:
+            return Ready(tuple(values["warnings"]))
+        return kind(**values)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise errdefs.InternalError(f"unexpected message of an instance: {error!r}") from error

@@ -1,0 +1,135 @@
+"""tandem-launcher: the launcher in Python, for when no daemon answers.
+
+It starts a daemon, one of many launchers winning, and hands the call over; where no daemon comes
+up, it does the work itself, and its child becomes the pod shim: slower, never broken. Rules:
+stdlib and the request codec only until the last resort; silent on stderr unless the call fails.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from shim.daemon.request import (
+    MAX_STDIN_BYTES,
+    Answer,
+    Request,
+    decode_answer,
+    encode_request,
+)
+from shim.errdefs import ShimError
+from shim.rundir import RunDir
+
+_DAEMON_START_S = 10.0
+_POLL_S = 0.005
+_ANSWER_TIMEOUT_S = 120.0
+_HANDED_DOWN = ("PATH", "TANDEM_SOCKET", "TANDEM_CONFIG")
+
+
+def main() -> int:
+    """Serve one call of containerd's; returns the exit status."""
+    try:
+        run_dir = RunDir.from_env(os.environ)
+        request = _request()
+        answer = _ask(run_dir, request)
+        if answer is None and _start_daemon(run_dir):
+            answer = _ask(run_dir, request)
+        if answer is None:
+            answer = _do_it_here(request, run_dir)
+    except (ShimError, OSError) as error:
+        answer = Answer(1, stderr=f"tandem: {error}\n".encode())
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, answer.stdout)
+        os.write(2, answer.stderr)
+    return answer.status
+
+
+def _request() -> Request:
+    stdin = b""
+    if sys.argv[-1] in {"start", "-info"} and not os.isatty(0):
+        with open(0, "rb", closefd=False) as stream:
+            stdin = stream.read(MAX_STDIN_BYTES)
+    env = tuple(f"{name}={value}" for name, value in os.environ.items())
+    return Request(tuple(sys.argv), env, str(Path.cwd()), stdin)
+
+
+def _ask(run_dir: RunDir, request: Request) -> Answer | None:
+    """The daemon's answer, or None where none came whole."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_ANSWER_TIMEOUT_S)
+        try:
+            connection.connect(os.fspath(run_dir.socket))
+            connection.sendall(encode_request(request))
+            received = b""
+            while chunk := connection.recv(1 << 16):
+                received += chunk
+        except OSError:
+            return None
+    return decode_answer(received)
+
+
+def _start_daemon(run_dir: RunDir) -> bool:
+    """Start a daemon unless one is starting or running; wait until it accepts."""
+    run_dir.create()
+    lock_fd = os.open(run_dir.daemon_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    daemon: subprocess.Popen[bytes] | None = None
+    try:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # What the last daemon left would be dialled in vain.
+            run_dir.socket.unlink(missing_ok=True)
+            daemon = _spawn_daemon(run_dir, lock_fd)
+    finally:
+        # The lock belongs to the open file, which the daemon has too.
+        os.close(lock_fd)
+    deadline = time.monotonic() + _DAEMON_START_S
+    while time.monotonic() < deadline:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            if probe.connect_ex(os.fspath(run_dir.socket)) == 0:
+                return True
+        if daemon is not None and daemon.poll() is not None:
+            return False
+        time.sleep(_POLL_S)
+    return False
+
+
+def _spawn_daemon(run_dir: RunDir, lock_fd: int) -> subprocess.Popen[bytes]:
+    env = {name: os.environ[name] for name in _HANDED_DOWN if name in os.environ}
+    log = os.open(run_dir.daemon_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        return subprocess.Popen(
+            [Path(sys.argv[0]).with_name("tandemd"), "--lock-fd", str(lock_fd)],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            pass_fds=(lock_fd,),
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+
+
+def _do_it_here(request: Request, run_dir: RunDir) -> Answer:
+    """The last resort: become the daemon's child that would have served this call."""
+    from shim.daemon.actions import perform  # noqa: PLC0415 (heavy, and rarely needed)
+
+    outcome = perform(request, run_dir, None)
+    if outcome.pod is not None:
+        from shim.pod.main import Host, run_pod  # noqa: PLC0415
+        from shim.process.forking import fork  # noqa: PLC0415
+
+        if fork() == 0:
+            os.setsid()
+            run_pod(outcome.pod, Host.prepare())
+            os._exit(0)
+    return outcome.answer
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Gets a module's compiled artefact: from the cache, or from a loader forked for it.
+
+Rules: the pod shim never compiles; the loader is a child of its own, ended at the time limit; a
+module's errors come back as the loader's words.
+"""
+
+import asyncio
+import os
+import signal
+
+from shim.aot.cache import Artefact, Cache
+from shim.aot.loader import CompileLimits, parse_report, run_loader
+from shim.errdefs import DeadlineExceededError
+from shim.process.forking import fork
+from shim.process.reaper import Reaper
+
+_READ_BYTES = 64 << 10
+# The loader ends itself first, with better words; this is for one that cannot.
+_GRACE_S = 1.0
+
+
+async def load_artefact(
+    module_fd: int, identity: str, cache: Cache, limits: CompileLimits, reaper: Reaper
+) -> Artefact:
+    """The artefact of an open module.
+
+    Raises:
+        ShimError: the module is none, or compiling it took more than it may.
+    """
+    found = cache.find(module_fd, identity)
+    return found or await _run_loader(module_fd, identity, cache, limits, reaper)
+
+
+async def _run_loader(
+    module_fd: int, identity: str, cache: Cache, limits: CompileLimits, reaper: Reaper
+) -> Artefact:
+    report, report_writer = os.pipe2(os.O_CLOEXEC)
+    pid = fork()
+    if pid == 0:
+        os.close(report)
+        run_loader(module_fd, identity, cache, limits, report_writer)
+    os.close(report_writer)
+    exited = reaper.watch(pid)
+    try:
+        output = await asyncio.wait_for(_read_all(report), limits.timeout_s + _GRACE_S)
+        ended = await asyncio.wait_for(asyncio.shield(exited), _GRACE_S)
+    except TimeoutError:
+        raise DeadlineExceededError(
+            f"compiling the module took longer than {limits.timeout_s:g} s"
+            " ([compile] timeout_s in the configuration)"
+        ) from None
+    finally:
+        os.close(report)
+        if reaper.is_unreaped(pid):
+            os.kill(pid, signal.SIGKILL)
+    return parse_report(ended.status, output)
+
+
+async def _read_all(fd: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    os.set_blocking(fd, False)
+    chunks: list[bytes] = []
+    while True:
+        readable = asyncio.Event()
+        loop.add_reader(fd, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            loop.remove_reader(fd)
+        chunk = os.read(fd, _READ_BYTES)
+        if not chunk:
+            return b"".join(chunks)
+        chunks.append(chunk)

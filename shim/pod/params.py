@@ -1,0 +1,25 @@
+"""What a new pod shim is given to begin with."""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from shim.config import Config
+from shim.rundir import RunDir
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod's name, its bound and listening socket, and what its `start` call brought along."""
+
+    listener: socket.socket
+    socket_path: Path
+    namespace: str
+    group: str
+    bundle: Path
+    ttrpc_address: str
+    env: Mapping[str, str]
+    run_dir: RunDir
+    config: Config
+    debug: bool

@@ -1,0 +1,129 @@
+"""Finds what a container's entry point names, and says whether it is Wasm or Linux's business.
+
+Rules: the image is not trusted: every look-up stays inside the rootfs or volume it began in
+(openat2 RESOLVE_IN_ROOT), and nothing but a regular file is read; a file is what its first bytes
+say, whatever it is called. Order: a Linux program or script wins over the text format, as in
+runwasi.
+"""
+
+import os
+import posixpath
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from shim.errdefs import InvalidArgumentError
+from shim.kernel.libc import LINUX, Kernel
+from shim.oci.entrypoint import parse_entrypoint
+from shim.oci.spec import Mount, Spec
+from shim.wasm.binary import sniff
+
+_HEAD_BYTES = 4096
+_LINUX_HEADS = (b"\x7fELF", b"#!")
+_WASM_SUFFIXES = (".wasm", ".wat")
+# Annotations by which the peers' users say that a container is Wasm.
+_WASM_ANNOTATIONS = {
+    ("module.wasm.image/variant", "compat"),
+    ("run.oci.handler", "wasm"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WasmFile:
+    """A Wasm file, open for reading; `identity` names its place for the cache's memo."""
+
+    fd: int
+    path: str
+    identity: str
+    function: str | None
+
+
+def find_wasm(
+    spec: Spec, rootfs: Path, rootfs_identity: str, kernel: Kernel = LINUX
+) -> WasmFile | None:
+    """The Wasm file that the container's process names, or None for a Linux container.
+
+    Raises:
+        InvalidArgumentError: it names a Wasm file that is not there, or that is none.
+    """
+    if spec.annotations.get("io.kubernetes.cri.container-type") == "sandbox":
+        return None
+    said_to_be_wasm = any(spec.annotations.get(name) == value for name, value in _WASM_ANNOTATIONS)
+    args = spec.process.args
+    if not args:
+        raise InvalidArgumentError("config.json: process.args is empty: nothing to run")
+    function = None
+    if "#" in args[0]:
+        entrypoint = parse_entrypoint(args)
+        path, function = entrypoint.path, entrypoint.function
+    else:
+        path = args[0]
+    by_name = said_to_be_wasm or function is not None or path.endswith(_WASM_SUFFIXES)
+    for candidate in _candidates(path, spec):
+        fd, identity = _open(candidate, spec.mounts, rootfs, rootfs_identity, kernel)
+        if fd is None:
+            continue
+        try:
+            head = os.pread(fd, _HEAD_BYTES, 0)
+        except OSError:
+            head = b""
+        if not head.startswith(_LINUX_HEADS) and sniff(head) is not None:
+            return WasmFile(fd, candidate, identity, function)
+        os.close(fd)
+        if by_name and not head.startswith(_LINUX_HEADS):
+            raise InvalidArgumentError(_no_wasm(candidate, head))
+        return None
+    if by_name:
+        raise InvalidArgumentError(
+            f"entry point {path[:200]} is not in the image or a volume: it names no regular file"
+        )
+    return None
+
+
+def _candidates(path: str, spec: Spec) -> Iterator[str]:
+    """Absolute paths in the container: bare names by PATH and then the working directory."""
+    cwd = spec.process.cwd or "/"
+    if "/" not in path:
+        for entry in spec.process.env:
+            if entry.startswith("PATH="):
+                for directory in entry[5:].split(":"):
+                    yield posixpath.normpath(posixpath.join("/", cwd, directory, path))
+    yield posixpath.normpath(posixpath.join("/", cwd, path))
+
+
+def _open(
+    path: str, mounts: tuple[Mount, ...], rootfs: Path, rootfs_identity: str, kernel: Kernel
+) -> tuple[int | None, str]:
+    root, inside, identity = os.fspath(rootfs), path, rootfs_identity
+    for mount in mounts:
+        destination = posixpath.normpath(mount.destination)
+        # A later mount hides an earlier one; both binds and only binds have files to read now.
+        if not _is_below(path, destination) or not mount.source.startswith("/"):
+            continue
+        root, inside, identity = mount.source, path[len(destination) :], mount.source
+    identity = f"{identity}\0{inside}"
+    try:
+        if not inside.strip("/"):
+            fd = os.open(root, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        else:
+            root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fd = kernel.open_in_root(root_fd, inside, os.O_RDONLY | os.O_NONBLOCK)
+            finally:
+                os.close(root_fd)
+    except OSError:
+        return None, identity
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return None, identity
+    return fd, identity
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def _no_wasm(path: str, head: bytes) -> str:
+    begin = f"begins with {head[:8].hex(' ')}" if head else "is empty"
+    return f"entry point {path[:200]} is not a Wasm file: it {begin}, not with 00 61 73 6d"

@@ -1,0 +1,96 @@
+"""The ttrpc server of a pod shim: asyncio around the codec of `shim.ttrpc`.
+
+Rules: every request has a task of its own, since Wait lasts as long as its container; one bad
+request never ends a connection, and no idle connection is closed here (containerd takes that for
+the shim's death); peers must run as our own user.
+"""
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+import structlog
+
+from shim.errdefs import ShimError
+from shim.pod.dispatch import Dispatcher
+from shim.pod.status import code_of
+from shim.ttrpc.connection import Refused, RequestReceived, ServerConnection
+
+_PEER = struct.Struct("3i")
+
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
+
+_log = structlog.get_logger()
+
+
+class TtrpcServer:
+    """All connections of one pod shim."""
+
+    def __init__(self, dispatcher: Dispatcher, spawn: Spawn) -> None:
+        self.dispatcher = dispatcher
+        self.spawn = spawn
+        self.connections = 0
+        self.last_change = asyncio.get_running_loop().time()
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Accept for ever; returns as soon as it listens."""
+        loop = asyncio.get_running_loop()
+        await loop.create_unix_server(lambda: _Connection(self), sock=listener)
+
+    def count(self, change: int) -> None:
+        """A connection came (1) or went (-1)."""
+        self.connections += change
+        self.last_change = asyncio.get_running_loop().time()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, server: TtrpcServer) -> None:
+        self._server = server
+        self._codec = ServerConnection()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._server.count(1)
+        peer: socket.socket = transport.get_extra_info("socket")
+        _, uid, _ = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+        if uid != os.geteuid():
+            _log.warning("connection of another user refused", uid=uid)
+            transport.close()
+            return
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._server.count(-1)
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        for event in self._codec.receive_data(data):
+            match event:
+                case Refused(reply=reply):
+                    self._write(reply)
+                case RequestReceived():
+                    self._server.spawn(self._serve(event))
+
+    async def _serve(self, request: RequestReceived) -> None:
+        try:
+            payload = await self._server.dispatcher.call(
+                request.service, request.method, request.payload
+            )
+        except ShimError as error:
+            _log.info("call refused", method=request.method, error=str(error))
+            reply = self._codec.send_error(request.stream_id, code_of(error), str(error))
+        except Exception as error:  # noqa: BLE001 (one bad call must not end the connection)
+            _log.exception("call failed", method=request.method)
+            text = f"internal error: {type(error).__name__}: {error}"
+            reply = self._codec.send_error(request.stream_id, code_of(error), text)
+        else:
+            reply = self._codec.send_response(request.stream_id, payload)
+        self._write(reply)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)

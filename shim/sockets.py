@@ -1,0 +1,74 @@
+"""The pod shims' sockets: one path per containerd, namespace and group; bind it, or find who has
+it.
+
+Rules: every look at a socket path that may end in unlink or bind happens under one lock file of
+the run directory, so that two `start` calls for one pod end in one shim, and a dead shim's socket
+is replaced once.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from shim.rundir import RunDir
+
+# More connections may wait than a pod has containers: each opens its own.
+_BACKLOG = 128
+
+
+@contextlib.contextmanager
+def locked(run_dir: RunDir) -> Iterator[None]:
+    """Hold the lock of all task sockets; microseconds at most."""
+    fd = os.open(run_dir.task_sockets / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def is_alive(path: Path) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except OSError:
+            return False
+        return True
+
+
+def bind_or_find(run_dir: RunDir, path: Path) -> socket.socket | None:
+    """A listening socket at `path`, or None where a live shim has it already."""
+    with locked(run_dir):
+        if path.exists():
+            if is_alive(path):
+                return None
+            path.unlink(missing_ok=True)
+        return listen(path)
+
+
+def listen(path: Path) -> socket.socket:
+    """A socket that only root can connect to, listening."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    old = os.umask(0o177)
+    try:
+        listener.bind(os.fspath(path))
+    except BaseException:
+        listener.close()
+        raise
+    finally:
+        os.umask(old)
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def remove_dead(run_dir: RunDir, path: Path) -> None:
+    """Unlink the socket of a shim that is gone; leave a live one alone."""
+    if not path.exists():
+        return
+    with locked(run_dir):
+        if not is_alive(path):
+            path.unlink(missing_ok=True)
