@@ -54,7 +54,7 @@ def _nothing_left(containerd: Containerd) -> Iterator[None]:
     pods = containerd.cri.pod_ids()
     containerd.cri.remove_all_pods()
     assert pods == [], "the test left pods behind"
-    wait_for("end of every shim and container", lambda: not pod_processes(containerd))
+    wait_for("end of every shim and container", lambda: not containerd.pod_processes())
     wait_for("unmounting of every rootfs", lambda: not rootfs_mounts(containerd))
 
 
@@ -64,18 +64,6 @@ def import_test_images(containerd: Containerd) -> None:
     containerd.import_image(images.busybox_image(folder / "busybox.tar"))
     for name in (probe.LINUX, probe.WASM):
         containerd.import_image(probe.probe_image(folder / "probe.tar", name))
-
-
-def pod_processes(containerd: Containerd) -> list[str]:
-    """The command lines of everything but containerd and the shim's node daemon."""
-    node = ("containerd", "tandemd")
-    commands = [process.command for process in containerd.room.processes()]
-    names = [command[0].rsplit("/", 1)[-1] if command else "?" for command in commands]
-    return [
-        " ".join(command)
-        for name, command in zip(names, commands, strict=True)
-        if name not in node and not any("tandemd" in word for word in command)
-    ]
 
 
 def rootfs_mounts(containerd: Containerd) -> list[str]:

@@ -4,9 +4,10 @@ import re
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.cri.conftest import WASM, pod_processes
+from tests.cri.conftest import WASM
 from tests.support import images, probe
 from tests.support.containerd import Containerd
 from tests.support.pods import Container, ContainerSpec, Pod, Volume
@@ -48,15 +49,15 @@ def test_one_shim_with_one_thread_serves_the_whole_pod(containerd: Containerd) -
         for number in range(4):
             spec = ContainerSpec(f"wasm-{number}", probe.WASM, args=["sleep", "60"])
             pod.start(spec)
-        time.sleep(0.2)
-        shims = [
-            process
-            for process in containerd.room.processes()
-            if "containerd-shim-tandem" in " ".join(process.command)
-            and Path(f"/proc/{process.host_pid}/root/proc").is_mount()
-        ]
+        forked = {
+            process.host_pid: psutil.Process(process.host_pid)
+            for process in containerd.pod_processes()
+            if any("tandemd" in word for word in process.command)
+        }
+        shims = [process for process in forked.values() if process.ppid() not in forked]
         assert len(shims) == 1
-        assert len(list(Path(f"/proc/{shims[0].host_pid}/task").iterdir())) == 1
+        assert shims[0].num_threads() == 1
+        assert len(forked) == 1 + 4
 
 
 def test_wasm_that_traps_leaves_the_reason_and_its_neighbours(containerd: Containerd) -> None:
@@ -143,4 +144,3 @@ def test_two_pods_run_the_same_module_apart(containerd: Containerd) -> None:
         two.wait_for_log("SIDE=right")
         left.remove()
         assert two.is_running()
-        assert pod_processes(containerd)

@@ -9,6 +9,7 @@ configuration lie in the same folder (TANDEM_SOCKET, TANDEM_CONFIG).
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from typing import Self
 from tests.support import images, network
 from tests.support.containerd_config import RELEASES
 from tests.support.cri import Cri
-from tests.support.node import Room, Service, remove_cgroups
+from tests.support.node import Process, Room, Service, remove_cgroups
 from tests.support.pods import Pod
 from tests.support.waiting import wait_for
 
@@ -86,7 +87,7 @@ class Containerd:
         return self._cri
 
     @property
-    def socket(self) -> Path:
+    def address(self) -> Path:
         """Its gRPC socket."""
         return self.folder / "c.sock"
 
@@ -106,7 +107,7 @@ class Containerd:
         self._release.write(self.folder, self._cache or self.folder / "cache")
         self.tandem_socket.parent.mkdir(mode=0o700)
         self._room = Room()
-        self._cri = Cri(self.socket)
+        self._cri = Cri(self.address)
         self.start_service()
         self.import_image(images.pause_image(self.folder / "pause.tar"))
         return self
@@ -172,7 +173,7 @@ class Containerd:
             RuntimeError: it failed; the text is its standard error.
         """
         done = self.run(
-            [self._release.ctr, "--address", self.socket, "--namespace", namespace, *args], timeout
+            [self._release.ctr, "--address", self.address, "--namespace", namespace, *args], timeout
         )
         if done.returncode != 0:
             raise RuntimeError(f"ctr {' '.join(map(str, args))}: {done.stderr.strip()}")
@@ -191,6 +192,24 @@ class Containerd:
             timeout=timeout,
             env=self._environment(),
         )
+
+    def daemon_pid(self) -> int | None:
+        """The machine's pid of the shim's node daemon; None while there is none."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            if connection.connect_ex(str(self.tandem_socket)) != 0:
+                return None
+            peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            return int.from_bytes(peer[:4], sys.byteorder)
+
+    def pod_processes(self) -> list[Process]:
+        """Every process that pods account for: shims, pause, containers."""
+        daemon = self.daemon_pid()
+        return [
+            process
+            for process in self.room.processes()
+            if process.host_pid != daemon
+            and process.command[:1] != (str(self._release.containerd),)
+        ]
 
     def pod(self, name: str, handler: str) -> Pod:
         """A pod of this containerd, to be used in a with statement."""
