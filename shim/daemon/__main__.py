@@ -10,7 +10,7 @@ import fcntl
 import os
 import sys
 
-from shim.daemon.zygote import report, serve
+from shim.daemon.zygote import Zygote, report
 from shim.errdefs import ShimError
 from shim.pod.main import Host
 from shim.rundir import RunDir
@@ -30,7 +30,7 @@ def main() -> int:
             return 0
         os.set_inheritable(lock_fd, False)  # noqa: FBT003 (os's)
         os.chdir("/")
-        serve(run_dir, lock_fd, Host.prepare())
+        Zygote(run_dir, lock_fd, Host.prepare()).serve()
     except (ShimError, OSError) as error:
         report(str(error))
         return 1

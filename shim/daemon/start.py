@@ -41,7 +41,6 @@ def start(params: Params, request: Request, run_dir: RunDir) -> Started:
     config = load_config(Path(env.get(PATH_VARIABLE) or DEFAULT_PATH))
     group = _group(bundle, params.id)
     path = run_dir.task_socket(params.address, params.namespace, group)
-    run_dir.create()
     listener = sockets.bind_or_find(run_dir, path)
     address = f"unix://{path}"
     _write_address(bundle, address)
@@ -79,6 +78,9 @@ def _group(bundle: Path, container_id: str) -> str:
 
 def _write_address(bundle: Path, address: str) -> None:
     """Leave the address where containerd 1.x looks for it after a restart, whole or not at all."""
-    temporary = bundle / ".address"
-    temporary.write_text(address)
-    temporary.rename(bundle / "address")
+    fd = os.open(bundle / ".address", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, address.encode())
+    finally:
+        os.close(fd)
+    (bundle / ".address").rename(bundle / "address")

@@ -1,147 +1,130 @@
 """tandemd, the node daemon: a process that has everything imported and does nothing but fork.
 
 Each launcher's call is served by a child; a child that serves the first `start` of a pod becomes
-that pod's shim. Rules: one thread for life, asserted before every fork; no wasm is run or compiled
-here; pods outlive the daemon, so its end touches nothing but its own socket and pid file.
+that pod's shim. The children are forked ahead: a few spares wait in accept, already warm, so that
+neither the fork nor the page faults after it are part of anybody's waiting. Rules: one thread for
+life, asserted before every fork; no wasm is run or compiled here; pods outlive the daemon, so its
+end touches nothing but its spares, its socket and its pid file; a spare dies with the daemon
+(prctl(2) PR_SET_PDEATHSIG) until it has work.
 """
 
 import contextlib
 import gc
 import os
+import select
 import signal
-import socket
-import struct
 import sys
+import time
 import traceback
 from types import FrameType
 from typing import NoReturn
 
 from shim import sockets
-from shim.daemon.actions import perform
-from shim.daemon.request import (
-    REQUEST_HEAD_BYTES,
-    Answer,
-    Request,
-    body_bytes,
-    decode_request,
-    encode_answer,
-)
-from shim.errdefs import PermissionDeniedError, ShimError
+from shim.daemon.serving import serve_launcher, warm_up
+from shim.errdefs import ShimError
+from shim.kernel.libc import LINUX
 from shim.pod.main import Host, run_pod
 from shim.process.forking import fork
 from shim.rundir import RunDir
 
-_REQUEST_TIMEOUT_S = 10.0
-_PEER = struct.Struct("3i")
+_SPARES = 2
+_PR_SET_PDEATHSIG = 1
+_FORK_RETRY_S = 0.2
 
 
 class _StopRequested(BaseException):
     """SIGTERM or SIGINT arrived."""
 
 
-def serve(run_dir: RunDir, lock_fd: int, host: Host) -> None:
-    """Serve launchers until SIGTERM; `lock_fd` is the daemon's lock, held.
+class Zygote:
+    """The daemon; `lock_fd` is its lock, held."""
 
-    Raises:
-        OSError: the socket cannot be bound.
-    """
-    run_dir.socket.unlink(missing_ok=True)
-    listener = sockets.listen(run_dir.socket)
-    run_dir.daemon_pid.write_text(str(os.getpid()))
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
-    # What is alive now is alive in every pod shim: keep the collector from touching, and so
-    # copying, it.
-    gc.collect()
-    gc.freeze()
-    with contextlib.suppress(_StopRequested):
-        _accept(listener, run_dir, lock_fd, host)
-    for path in (run_dir.socket, run_dir.daemon_pid):
-        path.unlink(missing_ok=True)
+    def __init__(self, run_dir: RunDir, lock_fd: int, host: Host) -> None:
+        self._run_dir = run_dir
+        self._lock_fd = lock_fd
+        self._host = host
+        self._pid = os.getpid()
+        # The read end of each spare's pipe; its other end closes when the spare has work, or dies.
+        self._spares: dict[int, int] = {}
+        run_dir.socket.unlink(missing_ok=True)
+        self._listener = sockets.listen(run_dir.socket)
 
+    def serve(self) -> None:
+        """Serve launchers until SIGTERM."""
+        self._run_dir.daemon_pid.write_text(str(self._pid))
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _stop)
+        # What is alive now is alive in every pod shim: keep the collector from touching, and so
+        # copying, it.
+        gc.collect()
+        gc.freeze()
+        with contextlib.suppress(_StopRequested):
+            self._keep_spares()
+        for path in (self._run_dir.socket, self._run_dir.daemon_pid):
+            path.unlink(missing_ok=True)
+        for pid in self._spares.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
-def _accept(listener: socket.socket, run_dir: RunDir, lock_fd: int, host: Host) -> None:
-    while True:
-        connection, _ = listener.accept()
+    def _keep_spares(self) -> None:
+        poll = select.poll()
+        while True:
+            while len(self._spares) < _SPARES:
+                try:
+                    poll.register(self._fork_spare(), select.POLLHUP)
+                except (OSError, ShimError) as error:
+                    report(f"cannot fork: {error}")
+                    time.sleep(_FORK_RETRY_S)
+            for fd, _ in poll.poll():
+                poll.unregister(fd)
+                os.close(fd)
+                del self._spares[fd]
+
+    def _fork_spare(self) -> int:
+        ours, theirs = os.pipe2(os.O_CLOEXEC)
         try:
             pid = fork()
-        except (OSError, ShimError) as error:
-            _send(connection, Answer(1, stderr=f"tandem: cannot fork: {error}\n".encode()))
-            connection.close()
-            continue
+        except BaseException:
+            os.close(ours)
+            os.close(theirs)
+            raise
         if pid == 0:
-            _child(connection, listener, run_dir, lock_fd, host)
-        connection.close()
+            self._be_spare(ours, theirs)
+        os.close(theirs)
+        self._spares[ours] = pid
+        return ours
+
+    def _be_spare(self, parents_end: int, working: int) -> NoReturn:
+        status = 1
+        try:
+            LINUX.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != self._pid:
+                os._exit(0)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            for fd in (parents_end, self._lock_fd, *self._spares):
+                os.close(fd)
+            os.setsid()
+            warm_up(self._run_dir)
+            connection, _ = self._listener.accept()
+            LINUX.prctl(_PR_SET_PDEATHSIG, 0)
+            self._listener.close()
+            os.close(working)
+            pod = serve_launcher(connection, self._run_dir)
+            if pod is not None:
+                run_pod(pod, self._host)
+            status = 0
+        except ConnectionError:
+            pass
+        except BaseException:  # noqa: BLE001 (the last frame of this process: say it and end)
+            traceback.print_exc()
+        finally:
+            os._exit(status)
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
     raise _StopRequested
-
-
-def _child(
-    connection: socket.socket, listener: socket.socket, run_dir: RunDir, lock_fd: int, host: Host
-) -> NoReturn:
-    status = 1
-    try:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        listener.close()
-        os.close(lock_fd)
-        os.setsid()
-        _serve_launcher(connection, run_dir, host)
-        status = 0
-    except ConnectionError:
-        pass
-    except BaseException:  # noqa: BLE001 (the last frame of this process: say it and end)
-        traceback.print_exc()
-    finally:
-        os._exit(status)
-
-
-def _serve_launcher(connection: socket.socket, run_dir: RunDir, host: Host) -> None:
-    connection.settimeout(_REQUEST_TIMEOUT_S)
-    try:
-        launcher_pid = _peer_pid(connection)
-        request = _receive(connection)
-    except ShimError as error:
-        _send(connection, Answer(1, stderr=f"tandem: {error}\n".encode()))
-        return
-    outcome = perform(request, run_dir, launcher_pid)
-    _send(connection, outcome.answer)
-    connection.close()
-    if outcome.pod is not None:
-        run_pod(outcome.pod, host)
-
-
-def _peer_pid(connection: socket.socket) -> int:
-    pid, uid, _ = _PEER.unpack(
-        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    )
-    if uid != os.geteuid():
-        raise PermissionDeniedError(f"user {uid} may not use this daemon")
-    return int(pid)
-
-
-def _receive(connection: socket.socket) -> Request:
-    head = _receive_exactly(connection, REQUEST_HEAD_BYTES)
-    return decode_request(head, _receive_exactly(connection, body_bytes(head)))
-
-
-def _receive_exactly(connection: socket.socket, size: int) -> bytes:
-    chunks: list[bytes] = []
-    while size:
-        chunk = connection.recv(min(size, 1 << 20))
-        if not chunk:
-            raise ConnectionResetError("the launcher went away")
-        chunks.append(chunk)
-        size -= len(chunk)
-    return b"".join(chunks)
-
-
-def _send(connection: socket.socket, answer: Answer) -> None:
-    with contextlib.suppress(OSError):
-        connection.sendall(encode_answer(answer))
 
 
 def report(text: str) -> None:

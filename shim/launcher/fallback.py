@@ -117,6 +117,7 @@ def _spawn_daemon(run_dir: RunDir, lock_fd: int) -> subprocess.Popen[bytes]:
 
 def _do_it_here(request: Request, run_dir: RunDir) -> Answer:
     """The last resort: become the daemon's child that would have served this call."""
+    run_dir.create()
     from shim.daemon.actions import perform  # noqa: PLC0415 (heavy, and rarely needed)
 
     outcome = perform(request, run_dir, None)

@@ -33,17 +33,17 @@ class TtrpcServer:
         self.dispatcher = dispatcher
         self.spawn = spawn
         self.connections = 0
-        self.last_change = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self.last_change = self._loop.time()
 
     async def serve(self, listener: socket.socket) -> None:
         """Accept for ever; returns as soon as it listens."""
-        loop = asyncio.get_running_loop()
-        await loop.create_unix_server(lambda: _Connection(self), sock=listener)
+        await self._loop.create_unix_server(lambda: _Connection(self), sock=listener)
 
     def count(self, change: int) -> None:
         """A connection came (1) or went (-1)."""
         self.connections += change
-        self.last_change = asyncio.get_running_loop().time()
+        self.last_change = self._loop.time()
 
 
 class _Connection(asyncio.Protocol):

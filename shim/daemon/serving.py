@@ -1,0 +1,90 @@
+"""The daemon's child and one launcher: check who it is, read what it asks, do it, answer.
+
+Rules: an answer is always sent, also for what cannot be read; a launcher that says nothing is
+given up.
+"""
+
+import contextlib
+import os
+import socket
+import struct
+
+from shim import sockets
+from shim.daemon.actions import perform
+from shim.daemon.info import NAME
+from shim.daemon.request import (
+    REQUEST_HEAD_BYTES,
+    Answer,
+    Request,
+    body_bytes,
+    decode_request,
+    encode_answer,
+)
+from shim.errdefs import PermissionDeniedError, ShimError
+from shim.oci.spec import parse_spec
+from shim.pod.params import Pod
+from shim.rundir import RunDir
+
+_REQUEST_TIMEOUT_S = 10.0
+_PEER = struct.Struct("3i")
+
+
+def serve_launcher(connection: socket.socket, run_dir: RunDir) -> Pod | None:
+    """Serve one call; returns the pod whose shim this process has to become, if any.
+
+    Raises:
+        ConnectionError: the launcher went away.
+    """
+    connection.settimeout(_REQUEST_TIMEOUT_S)
+    with connection:
+        try:
+            launcher_pid = _peer_pid(connection)
+            request = _receive(connection)
+        except ShimError as error:
+            _send(connection, Answer(1, stderr=f"tandem: {error}\n".encode()))
+            return None
+        outcome = perform(request, run_dir, launcher_pid)
+        _send(connection, outcome.answer)
+    return outcome.pod
+
+
+def warm_up(run_dir: RunDir) -> None:
+    """Walk the paths that a call will walk, so that their pages are this process's own already."""
+    flags = ("-namespace", "n", "-id", "i")
+    perform(Request((NAME, *flags, "delete"), (), "/proc"), run_dir, os.getpid())
+    # Has no bundle, so it ends where it would read one.
+    perform(Request((NAME, *flags, "start"), (), "/proc"), run_dir, os.getpid())
+    parse_spec(b'{"process": {"args": ["x"], "user": {}}, "mounts": [{}], "annotations": {}}')
+    run_dir.task_socket("a", "n", "i")
+    with sockets.locked(run_dir):
+        sockets.is_alive(run_dir.task_sockets / "none")
+
+
+def _peer_pid(connection: socket.socket) -> int:
+    pid, uid, _ = _PEER.unpack(
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    )
+    if uid != os.geteuid():
+        raise PermissionDeniedError(f"user {uid} may not use this daemon")
+    return int(pid)
+
+
+def _receive(connection: socket.socket) -> Request:
+    head = _receive_exactly(connection, REQUEST_HEAD_BYTES)
+    return decode_request(head, _receive_exactly(connection, body_bytes(head)))
+
+
+def _receive_exactly(connection: socket.socket, size: int) -> bytes:
+    chunks: list[bytes] = []
+    while size:
+        chunk = connection.recv(min(size, 1 << 20))
+        if not chunk:
+            raise ConnectionResetError("the launcher went away")
+        chunks.append(chunk)
+        size -= len(chunk)
+    return b"".join(chunks)
+
+
+def _send(connection: socket.socket, answer: Answer) -> None:
+    with contextlib.suppress(OSError):
+        connection.sendall(encode_answer(answer))
