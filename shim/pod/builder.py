@@ -19,8 +19,13 @@ from shim.aot.loader import CompileLimits
 from shim.api import task_pb2
 from shim.cgroup import Cgroup, locate
 from shim.config import Config
-from shim.engine.run import Program, StaleArtefactError
-from shim.errdefs import InternalError, InvalidArgumentError, UnimplementedError
+from shim.engine.run import Program
+from shim.errdefs import (
+    InternalError,
+    InvalidArgumentError,
+    StaleArtefactError,
+    UnimplementedError,
+)
 from shim.instance.child import InstanceSpec
 from shim.instance.init import WasmInit
 from shim.jail import build_plan

@@ -53,7 +53,8 @@ async def _run_loader(
         os.close(report)
         if reaper.is_unreaped(pid):
             os.kill(pid, signal.SIGKILL)
-    return parse_report(ended.status, output)
+    # What parse_report wants is a wait status, or a signal's number below zero.
+    return parse_report(128 - ended.status if ended.status > 128 else ended.status << 8, output)
 
 
 async def _read_all(fd: int) -> bytes:
