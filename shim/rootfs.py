@@ -1,15 +1,31 @@
-"""Mount and unmount a container's root file system as containerd describes it."""
+"""Mount and unmount a container's root file system as containerd describes it.
 
+Rules: never changes the working directory. Unmounting is idempotent, lazy (a guest's last open
+file cannot hold it up), and costs two system calls where nothing is mounted.
+"""
+
+import errno
+import os
+import re
+import resource
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from shim.errdefs import InternalError, InvalidArgumentError
+from shim.kernel import constants as c
 from shim.kernel.libc import LINUX, Kernel
+from shim.kernel.mount_options import parse_mount_options
+
+_PROPAGATION_FLAGS = {"private": c.MS_PRIVATE, "slave": c.MS_SLAVE}
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+_MOUNTINFO = Path("/proc/self/mountinfo")
 
 
 @dataclass(frozen=True, slots=True)
 class RootfsMount:
-    """One mount of a Create request."""
+    """One mount of a Create request; `target` is relative to the root file system."""
 
     type: str
     source: str
@@ -18,10 +34,126 @@ class RootfsMount:
 
 
 def mount_rootfs(mounts: Sequence[RootfsMount], target: Path, kernel: Kernel = LINUX) -> None:
-    """Mount `mounts` at `target` in order; where one fails, those before it are undone."""
-    raise NotImplementedError
+    """Mount `mounts` at `target` in order; where one fails, those before it are undone.
+
+    Raises:
+        InvalidArgumentError: a mount's own target does not exist below `target`.
+        InternalError: the kernel refuses a mount; the text names it.
+    """
+    target.mkdir(mode=0o711, parents=True, exist_ok=True)
+    try:
+        for mount in mounts:
+            with ExitStack() as opened:
+                _mount(mount, _place(target, mount.target, opened, kernel), kernel)
+    except BaseException:
+        unmount_rootfs(target, kernel)
+        raise
 
 
 def unmount_rootfs(target: Path, kernel: Kernel = LINUX) -> None:
-    """Unmount everything at and below `target`; nothing happens where nothing is mounted."""
-    raise NotImplementedError
+    """Unmount everything at and below `target`; nothing happens where nothing is mounted.
+
+    Raises:
+        InternalError: the kernel refuses to unmount it.
+    """
+    _unmount_stack(os.fspath(target), kernel)
+    try:
+        with os.scandir(target) as entries:
+            is_empty = next(entries, None) is None
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    # Detaching took along what was mounted below; only a target that was no mountpoint itself
+    # can still hold mounts, and then it is not empty.
+    if not is_empty:
+        for path in sorted(_mountpoints_below(target), key=len, reverse=True):
+            _unmount_stack(path, kernel)
+
+
+def _mount(mount: RootfsMount, target: str, kernel: Kernel) -> None:
+    options = parse_mount_options(mount.options)
+    is_bind = options.is_bind or mount.type == "bind"
+    try:
+        if is_bind:
+            _bind(mount.source, target, options.flags, kernel)
+        else:
+            with ExitStack() as opened:
+                data = options.data
+                if mount.type == "overlay" and len(",".join(data)) >= resource.getpagesize():
+                    data = _shortened(data, opened)
+                text = ",".join(data)
+                if len(text) >= resource.getpagesize():
+                    raise InternalError(
+                        f"cannot mount {mount.type} at {target}: its options ({len(text)} bytes) "
+                        "are longer than a page, which is all that the kernel reads"
+                    )
+                kernel.mount(mount.source, target, mount.type, options.flags, text)
+        if options.propagation:
+            name = options.propagation
+            flags = _PROPAGATION_FLAGS.get(name.removeprefix("r"), c.MS_PRIVATE)
+            kernel.mount("", target, flags=flags | (c.MS_REC if name.startswith("r") else 0))
+    except OSError as error:
+        raise InternalError(
+            f"cannot mount {mount.type} {mount.source} at {target}: {error.strerror}"
+        ) from error
+
+
+def _bind(source: str, target: str, flags: int, kernel: Kernel) -> None:
+    kernel.mount(source, target, flags=c.MS_BIND | flags & c.MS_REC)
+    # A bind takes no other flag with it; they need a second call.
+    if flags & ~(c.MS_BIND | c.MS_REC):
+        kernel.mount("", target, flags=flags & ~c.MS_REC | c.MS_BIND | c.MS_REMOUNT)
+
+
+def _shortened(options: Sequence[str], opened: ExitStack) -> tuple[str, ...]:
+    """Overlay options whose lower directories are named by file descriptors, about 18 bytes each.
+
+    The kernel reads one page of options, and an image of many layers needs more. Changing into
+    the layers' common directory, the other way out, would change the whole process.
+    """
+    short: list[str] = []
+    for option in options:
+        key, _, value = option.partition("=")
+        if key == "lowerdir":
+            names = []
+            for layer in value.split(":"):
+                fd = os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                opened.callback(os.close, fd)
+                names.append(f"/proc/self/fd/{fd}")
+            option = "lowerdir=" + ":".join(names)  # noqa: PLW2901 (the same option, shorter)
+        short.append(option)
+    return tuple(short)
+
+
+def _place(target: Path, relative: str, opened: ExitStack, kernel: Kernel) -> str:
+    """Where to mount; below the root as the kernel resolves it, since an image may hold symlinks."""
+    if not relative.strip("/"):
+        return os.fspath(target)
+    root_fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    opened.callback(os.close, root_fd)
+    try:
+        place_fd = kernel.open_in_root(root_fd, relative, os.O_PATH)
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"rootfs mount target {relative!r} cannot be opened in the rootfs: {error.strerror}"
+        ) from error
+    opened.callback(os.close, place_fd)
+    return f"/proc/self/fd/{place_fd}"
+
+
+def _unmount_stack(path: str, kernel: Kernel) -> None:
+    while True:
+        try:
+            kernel.umount(path, c.MNT_DETACH | c.UMOUNT_NOFOLLOW)
+        except OSError as error:
+            # EINVAL: nothing (more) is mounted there.
+            if error.errno in {errno.EINVAL, errno.ENOENT, errno.ENOTDIR}:
+                return
+            raise InternalError(f"cannot unmount {path}: {error.strerror}") from error
+
+
+def _mountpoints_below(target: Path) -> list[str]:
+    prefix = os.fsencode(os.path.realpath(target)) + b"/"
+    points = (line.split(b" ")[4] for line in _MOUNTINFO.read_bytes().splitlines())
+    # mountinfo writes space, tab, newline and backslash as octal escapes.
+    names = (_OCTAL.sub(lambda match: bytes([int(match[1], 8)]), point) for point in points)
+    return [os.fsdecode(name) for name in names if name.startswith(prefix)]

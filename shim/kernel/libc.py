@@ -37,9 +37,16 @@ class Kernel(Protocol):
         """Attach a detached mount at `target_fd`; `name` is for the error."""
 
     def mount_setattr(
-        self, mount_fd: int, attributes: int, clear: int, *, recursive: bool, name: str
+        self,
+        mount_fd: int,
+        attributes: int,
+        clear: int,
+        *,
+        recursive: bool,
+        private: bool,
+        name: str,
     ) -> None:
-        """Set and clear MOUNT_ATTR_* of a mount."""
+        """Set and clear MOUNT_ATTR_* of a mount, and cut it off from its peers if `private`."""
 
     def new_tmpfs(self, options: tuple[str, ...], attributes: int, name: str) -> int:
         """Make a detached tmpfs with `options` ("size=64k")."""
@@ -129,9 +136,16 @@ class _LinuxKernel:
         _syscall(c.SYS_MOVE_MOUNT, mount_fd, b"", target_fd, b"", _LONG(flags), name=name)
 
     def mount_setattr(
-        self, mount_fd: int, attributes: int, clear: int, *, recursive: bool, name: str
+        self,
+        mount_fd: int,
+        attributes: int,
+        clear: int,
+        *,
+        recursive: bool,
+        private: bool,
+        name: str,
     ) -> None:
-        attr = struct.pack("=QQQQ", attributes, clear, 0, 0)
+        attr = struct.pack("=QQQQ", attributes, clear, c.MS_PRIVATE if private else 0, 0)
         flags = c.AT_EMPTY_PATH | (c.AT_RECURSIVE if recursive else 0)
         arguments = mount_fd, b"", _LONG(flags), attr, _LONG(len(attr))
         _syscall(c.SYS_MOUNT_SETATTR, *arguments, name=name)
