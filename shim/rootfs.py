@@ -125,7 +125,7 @@ def _shortened(options: Sequence[str], opened: ExitStack) -> tuple[str, ...]:
 
 
 def _place(target: Path, relative: str, opened: ExitStack, kernel: Kernel) -> str:
-    """Where to mount; below the root as the kernel resolves it, since an image may hold symlinks."""
+    """Where to mount; below the root by the kernel's word, since images hold symlinks."""
     if not relative.strip("/"):
         return os.fspath(target)
     root_fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
