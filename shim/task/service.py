@@ -6,6 +6,7 @@ UnimplementedError whatever it names. Events of a container come in the order cr
 delete. Source: containerd api/runtime/task/v3/shim.proto and docs/runtime-v2.md.
 """
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Coroutine
@@ -18,7 +19,7 @@ from shim.api import events_pb2, task_pb2
 from shim.errdefs import AlreadyExistsError, InvalidArgumentError, NotFoundError, UnimplementedError
 from shim.task.container import Container
 from shim.task.machine import Status, Verb
-from shim.task.ports import Builder, EventSink
+from shim.task.ports import Builder, EventSink, ExitInfo
 
 _WIRE_STATUS = {
     Status.CREATED: task_pb2.CREATED,
@@ -129,7 +130,8 @@ class TaskService:
         """Forget a container that has ended, or never started, and give back what it holds."""
         container = self._find(request.id, request.exec_id)
         if container.status is Status.CREATED:
-            await container.init.kill(signal.SIGKILL, everything=False)
+            with contextlib.suppress(NotFoundError):
+                await container.init.kill(signal.SIGKILL, everything=False)
             await container.stopped.wait()
         async with container.lock:
             container.check(Verb.DELETE)
@@ -222,19 +224,25 @@ class TaskService:
         of."""
         ended = await container.init.exited
         async with container.lock:
-            await container.init.after_exit()
-            container.exit = ended
-            container.apply(Verb.EXIT)
-            event = events_pb2.TaskExit(
-                container_id=container.id,
-                id=container.id,
-                pid=container.init.pid,
-                exit_status=ended.status,
-            )
-            event.exited_at.FromNanoseconds(ended.exited_at_ns)
-            self._events.publish(event)
-            container.stopped.set()
+            try:
+                await container.init.after_exit()
+            finally:
+                # Whatever became of the others, everybody who waits must learn of this one.
+                self._exited(container, ended)
         await container.streams.finish()
+
+    def _exited(self, container: Container, ended: ExitInfo) -> None:
+        container.exit = ended
+        container.apply(Verb.EXIT)
+        event = events_pb2.TaskExit(
+            container_id=container.id,
+            id=container.id,
+            pid=container.init.pid,
+            exit_status=ended.status,
+        )
+        event.exited_at.FromNanoseconds(ended.exited_at_ns)
+        self._events.publish(event)
+        container.stopped.set()
 
 
 def _set_exit(
