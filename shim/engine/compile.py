@@ -6,8 +6,12 @@ process, and a process that has them must never fork again.
 
 from dataclasses import dataclass
 
-from shim.errdefs import UnimplementedError
-from shim.wasm.binary import Kind
+import wasmtime
+from wasmtime import component
+
+from shim.engine.config import new_engine
+from shim.errdefs import InvalidArgumentError, ResourceExhaustedError, UnimplementedError
+from shim.wasm.binary import Kind, component_names, sniff
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,5 +28,36 @@ def compile_module(binary: bytes) -> Compiled:
     Raises:
         InvalidArgumentError: it is no Wasm, or wasmtime refuses it; the text says why.
         UnimplementedError: it is a component for WASI 0.3.
+        ResourceExhaustedError: the kernel gives this process no more memory.
     """
-    raise UnimplementedError(f"not there yet: {len(binary)}")
+    try:
+        return _compile(binary)
+    except wasmtime.WasmtimeError as error:
+        reason = str(error).strip()
+        if "os error 12" in reason:
+            raise ResourceExhaustedError(f"no memory to compile the module: {reason}") from error
+        raise InvalidArgumentError(f"wasmtime refuses the module: {reason}") from error
+
+
+def _compile(binary: bytes) -> Compiled:
+    kind = sniff(binary)
+    if kind is Kind.TEXT:
+        binary = bytes(wasmtime.wat2wasm(binary))
+        kind = sniff(binary)
+    if kind is None:
+        raise InvalidArgumentError("the file is no Wasm module, no component and no .wat text")
+    engine = new_engine()
+    if kind is Kind.MODULE:
+        return Compiled(kind, wasmtime.Module(engine, binary).serialize())
+    _refuse_wasi_0_3(binary)
+    return Compiled(kind, component.Component(engine, binary).serialize())
+
+
+def _refuse_wasi_0_3(binary: bytes) -> None:
+    # wasmtime's C API compiles them, and ends the whole process when a stream or future is used
+    names = component_names(binary)
+    for name in (*names.imports, *names.exports):
+        if name.startswith("wasi:") and "@0.3." in name:
+            raise UnimplementedError(
+                f"the component uses {name}: WASI 0.3 is not supported; build it for WASI 0.2"
+            )

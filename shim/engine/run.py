@@ -1,48 +1,72 @@
 """Runs one Wasm program in the instance process: load, enter the jail, prepare, run.
 
-Rules: the process is a leaf, it never forks again once `run` was called.
+Rules: the process is a leaf; once `run` was called it has threads and must never fork. Nobody
+reads an exception here, so whatever ends the guest is told on its stderr, where logs show it.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+import os
+from typing import Protocol
 
 import wasmtime
 
-from shim.errdefs import FailedPreconditionError, UnimplementedError
+from shim.engine.component import ComponentGuest
+from shim.engine.guest import GuestFailure, Program, StaleArtefactError, check_texts
+from shim.engine.module import ModuleGuest
 from shim.wasm.binary import Kind
 
+__all__ = ["Instance", "Program", "StaleArtefactError"]
 
-class StaleArtefactError(FailedPreconditionError):
-    """The cached artefact cannot be loaded; drop it from the cache and compile again."""
+EXIT_STATUS_FAILED = 137
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
-    """What an instance runs: the artefact, the function, and what the guest is told."""
+class _Guest(Protocol):
+    def prepare(self) -> None: ...
 
-    artefact: Path
-    kind: Kind
-    function: str | None
-    args: tuple[str, ...]
-    env: tuple[str, ...]
-    cwd: str
+    def run(self) -> int: ...
 
 
 class Instance:
     """One program in one process."""
+
+    def __init__(self, guest: _Guest) -> None:
+        self._guest = guest
 
     @classmethod
     def load(cls, engine: wasmtime.Engine, program: Program) -> "Instance":
         """Map the artefact; before the jail, because it lies on the host.
 
         Raises:
+            InvalidArgumentError: an argument or variable cannot be given to a guest.
             StaleArtefactError: wasmtime refuses the artefact, or it is gone.
         """
-        raise UnimplementedError(f"not there yet: {engine} {program}")
+        check_texts(program)
+        try:
+            if program.kind is Kind.COMPONENT:
+                return cls(ComponentGuest(engine, program))
+            return cls(ModuleGuest(engine, program))
+        except wasmtime.WasmtimeError as error:
+            raise StaleArtefactError(
+                f"cannot load the artefact {program.artefact}: {error}; it has to be compiled again"
+            ) from error
 
     def prepare(self) -> None:
         """Build everything that the guest will see; in the jail, and without running guest code."""
+        self._guest.prepare()
 
     def run(self) -> int:
         """Run the guest and return its exit status; 137 with the reason on stderr if it failed."""
-        return 137
+        try:
+            return self._guest.run()
+        except GuestFailure as failure:
+            _tell(f"tandem: {failure}\n")
+            return EXIT_STATUS_FAILED
+
+
+def _tell(text: str) -> None:
+    data = text.encode(errors="replace")
+    try:
+        while data:
+            data = data[os.write(2, data) :]
+    except OSError:
+        # nobody reads the guest's stderr any more; its exit status still tells
+        return

@@ -1,0 +1,106 @@
+"""A component with WASI 0.2: commands (`wasi:cli/run`) and named functions."""
+
+import wasmtime
+from wasmtime import component
+
+from shim.engine.guest import GuestFailure, Program, listed, new_store
+
+_RUN = "wasi:cli/run@0.2."
+_HTTP = "wasi:http/incoming-handler@0.2."
+# the packages that add_wasip2 and add_wasi_http define, all at 0.2
+_PROVIDED = ("cli", "clocks", "filesystem", "http", "io", "random", "sockets")
+
+
+class ComponentGuest:
+    """One component, from its artefact to its exit status."""
+
+    def __init__(self, engine: wasmtime.Engine, program: Program) -> None:
+        self._program = program
+        self._engine = engine
+        self._component = component.Component.deserialize_file(engine, str(program.artefact))
+
+    def prepare(self) -> None:
+        """Build linker and store; runs no guest code."""
+        self._store = new_store(self._engine, self._program)
+        self._store.set_wasi_http()
+        self._linker = component.Linker(self._engine)
+        self._linker.add_wasip2()
+        self._linker.add_wasi_http()
+
+    def run(self) -> int:
+        """Instantiate, call the function, and return the exit status.
+
+        Raises:
+            GuestFailure: it cannot be linked, has no such function, or trapped.
+        """
+        try:
+            return self._run()
+        except wasmtime.ExitTrap as end:
+            return end.code
+        except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
+            raise GuestFailure(str(error).strip()) from error
+
+    def _run(self) -> int:
+        exports = self._component.type.exports(self._engine)
+        interface = None if self._program.function else self._interface(tuple(exports))
+        instance = self._instantiate()
+        name = self._program.function or "run"
+        parent = interface and instance.get_export_index(self._store, interface)
+        index = instance.get_export_index(self._store, name, parent or None)
+        function = index and instance.get_func(self._store, index)
+        if not function:
+            raise GuestFailure(
+                f"component exports no function {name!r}; it exports {listed(exports)}"
+            )
+        return self._call(name, function)
+
+    def _interface(self, exports: tuple[str, ...]) -> str:
+        """Find the export that makes the component a command."""
+        for name in exports:
+            if name.startswith(_RUN):
+                return name
+        for name in exports:
+            if name.startswith(_HTTP):
+                raise GuestFailure(f"component exports {name}: serving HTTP is not implemented")
+        raise GuestFailure(
+            f"component is no command: it exports {listed(exports)} and not {_RUN}x;"
+            " name one of its functions with path#function"
+        )
+
+    def _call(self, name: str, function: component.Func) -> int:
+        signature = function.type(self._store)
+        if signature.params:
+            raise GuestFailure(
+                f"function {name!r} takes {len(signature.params)} parameters; only functions"
+                " without parameters can be started"
+            )
+        if isinstance(signature.result, component.FutureType | component.StreamType):
+            # the C API ends the process when it has to convert one
+            raise GuestFailure(
+                f"function {name!r} returns a future or stream, which needs WASI 0.3"
+            )
+        result = function(self._store)
+        failed = isinstance(result, component.Variant) and result.tag == "err"
+        return 1 if failed and not self._program.function else 0
+
+    def _instantiate(self) -> component.Instance:
+        try:
+            return self._linker.instantiate(self._store, self._component)
+        except wasmtime.WasmtimeError as error:
+            imports = self._component.type.imports(self._engine)
+            unknown = [name for name in imports if not _is_provided(name)]
+            if not unknown:
+                raise
+            raise GuestFailure(
+                f"component imports {listed(unknown)}, which nobody provides;"
+                f" Tandem provides WASI 0.2 ({listed(_PROVIDED)}): {error}"
+            ) from error
+
+
+def _is_provided(name: str) -> bool:
+    package, _, version = name.removeprefix("wasi:").partition("@")
+    return (
+        name.startswith("wasi:")
+        and package.partition("/")[0] in _PROVIDED
+        and version.startswith("0.2.")
+    )

@@ -1,0 +1,97 @@
+"""What modules and components have in common when they run: the program, its world, its failure.
+
+Rules: everything is imported before the jail closes, since afterwards the host's files are gone.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import wasmtime
+
+from shim.errdefs import FailedPreconditionError, InvalidArgumentError, PermissionDeniedError
+from shim.wasm.binary import Kind
+
+
+class StaleArtefactError(FailedPreconditionError):
+    """The cached artefact cannot be loaded; drop it from the cache and compile again."""
+
+
+class GuestFailure(Exception):  # noqa: N818 - the guest failed, not the shim
+    """The guest could not be linked, or trapped; the text is for whoever reads its logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What an instance runs: the artefact, the function, and what the guest is told.
+
+    `kind` is MODULE or COMPONENT; `function` None means the module's own entry; `env` holds
+    `NAME=value` entries; `cwd` is an absolute path.
+    """
+
+    artefact: Path
+    kind: Kind
+    function: str | None
+    args: tuple[str, ...]
+    env: tuple[str, ...]
+    cwd: str
+
+
+def check_texts(program: Program) -> None:
+    """Refuse arguments and variables that no guest can be given.
+
+    Raises:
+        InvalidArgumentError: one of them holds a NUL, or is not Unicode.
+    """
+    for name, texts in (("args", program.args), ("env", program.env)):
+        for index, text in enumerate(texts):
+            # C strings end at a NUL, so the guest would see another text than the spec says
+            if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+                raise InvalidArgumentError(
+                    f"process.{name}[{index}] holds a NUL or a lone surrogate: {text!r}"
+                )
+
+
+def new_store(engine: wasmtime.Engine, program: Program) -> wasmtime.Store:
+    """Make the store with the guest's world: this process's root directory and stdio.
+
+    The whole file system of the container is one preopen, so that absolute paths mean what they
+    mean to a Linux process. WASI has no working directory of its own: wasi-libc starts at `/`,
+    whatever is done here (a second preopen named `.` would capture the absolute paths as well);
+    Go reads the variable PWD.
+
+    Raises:
+        PermissionDeniedError: the root directory cannot be opened.
+    """
+    wasi = wasmtime.WasiConfig()
+    wasi.argv = list(program.args)
+    wasi.env = _environment(program)
+    wasi.inherit_stdin()
+    wasi.inherit_stdout()
+    wasi.inherit_stderr()
+    try:
+        wasi.preopen_dir("/", "/")
+    except wasmtime.WasmtimeError as error:
+        raise PermissionDeniedError(
+            f"user {os.getuid()} may not read the root directory of the container's rootfs"
+        ) from error
+    store = wasmtime.Store(engine)
+    store.set_wasi(wasi)
+    return store
+
+
+def listed(names: Iterable[str]) -> str:
+    """Join names for an error text; `nothing` if there are none."""
+    return ", ".join(names) or "nothing"
+
+
+def _environment(program: Program) -> list[tuple[str, str]]:
+    variables = []
+    for entry in program.env:
+        name, separator, value = entry.partition("=")
+        if separator:
+            variables.append((name, value))
+    if program.cwd != "/" and all(name != "PWD" for name, _ in variables):
+        variables.append(("PWD", program.cwd))
+    return variables
