@@ -7,7 +7,6 @@ of the rest.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from shim.errdefs import InvalidArgumentError
 
@@ -55,7 +54,7 @@ def parse_params(argv: Sequence[str]) -> Params:
     debug = False
     words = iter(argv[1:])
     for word in words:
-        name, _, inline = word.lstrip("-").partition("=")
+        name, separator, inline = word.lstrip("-").partition("=")
         if word in {"-v", "--v", "-version", "--version"}:
             return Params(Action.VERSION)
         if word in {"-info", "--info"}:
@@ -67,7 +66,7 @@ def parse_params(argv: Sequence[str]) -> Params:
         elif name == "debug":
             debug = inline != "false"
         elif name in _TEXT_FLAGS:
-            value = inline or next(words, None)
+            value = inline if separator else next(words, None)
             if value is None:
                 raise InvalidArgumentError(f"flag {word} needs a value")
             texts[_TEXT_FLAGS[name]] = value
@@ -82,6 +81,6 @@ def _checked(action: Action | None, texts: dict[str, str], *, debug: bool) -> Pa
     for flag in ("namespace", "id"):
         value = texts.get(flag, "")
         # containerd's identifiers hold no separator; ours become parts of file names.
-        if not value or "/" in value or Path(value).name != value:
+        if value in {"", ".", ".."} or "/" in value:
             raise InvalidArgumentError(f"flag -{flag} is missing or malformed: {value!r}")
     return Params(action=action, debug=debug, **texts)

@@ -38,7 +38,9 @@ class Failed:
 
     def exception(self) -> errdefs.ShimError:
         """The error to raise in the shim."""
-        kind = getattr(errdefs, self.error, errdefs.InternalError)
+        kind = getattr(errdefs, self.error, None)
+        if not isinstance(kind, type) or not issubclass(kind, errdefs.ShimError):
+            kind = errdefs.InternalError
         return kind(self.text)
 
     @classmethod
@@ -46,16 +48,11 @@ class Failed:
         """The message for an error of the child's."""
         names = (kind.__name__ for kind in type(error).__mro__ if hasattr(errdefs, kind.__name__))
         text = str(error) if isinstance(error, errdefs.ShimError) else repr(error)
-        return cls(next(names, "InternalError"), text[: MAX_MESSAGE_BYTES // 8])
+        # JSON spells a character in up to 12 bytes.
+        return cls(next(names, "InternalError"), text[: MAX_MESSAGE_BYTES // 16])
 
 
 Message = Forked | Ready | Failed
-
-_KINDS: dict[str, type[Forked] | type[Ready] | type[Failed]] = {
-    "forked": Forked,
-    "ready": Ready,
-    "failed": Failed,
-}
 
 
 def encode(message: Message) -> bytes:
@@ -70,10 +67,15 @@ def decode(datagram: bytes) -> Message:
         InternalError: it is none.
     """
     try:
-        values = json.loads(datagram)
-        kind = _KINDS[values.pop("kind")]
-        if kind is Ready:
-            return Ready(tuple(values["warnings"]))
-        return kind(**values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise errdefs.InternalError(f"unexpected message of an instance: {error!r}") from error
+        match json.loads(datagram):
+            case {"kind": "forked", "pid": int(pid)} if not isinstance(pid, bool):
+                return Forked(pid)
+            case {"kind": "ready", "warnings": [*warnings]} if all(
+                isinstance(warning, str) for warning in warnings
+            ):
+                return Ready(tuple(warnings))
+            case {"kind": "failed", "error": str(error), "text": str(text)}:
+                return Failed(error, text)
+    except (ValueError, RecursionError):
+        pass
+    raise errdefs.InternalError(f"unexpected message of an instance: {datagram[:100]!r}")

@@ -134,7 +134,7 @@ class _Node:
     def of(self, name: str, kind: type[_T]) -> tuple[_T, ...]:
         values: list[object] = self.get(name, list, [])
         for value in values:
-            if not isinstance(value, kind):
+            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
                 raise InvalidArgumentError(
                     f"config.json: {self._where(name)} holds more than {kind.__name__} values"
                 )
