@@ -76,7 +76,7 @@ def parse_config(text: str, *, name: str) -> Config:
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidArgumentError(f"configuration {name} is not valid TOML: {error}") from error
     config = Config()
     for section, values in document.items():

@@ -10,6 +10,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from shim.errdefs import InternalError
+
 _NAME = "tandem.json"
 _PID_NAME = "init.pid"
 
@@ -32,13 +34,20 @@ def write_record(bundle: Path, record: Record) -> None:
 
 
 def read_record(bundle: Path) -> Record | None:
-    """The record, or None where there is nothing to clean."""
+    """The record, or None where there is nothing to clean.
+
+    Raises:
+        InternalError: it is not one that this version wrote.
+    """
+    path = bundle / _NAME
     try:
-        values = json.loads((bundle / _NAME).read_bytes())
+        values = json.loads(path.read_bytes())
+        values["cgroup_paths"] = tuple(values["cgroup_paths"])
+        return Record(**values)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    values["cgroup_paths"] = tuple(values["cgroup_paths"])
-    return Record(**values)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InternalError(f"record {path} is unusable, remove it: {error!r}") from error
 
 
 def remove_record(bundle: Path) -> None:

@@ -76,6 +76,11 @@ def decode(datagram: bytes) -> Message:
                 return Ready(tuple(warnings))
             case {"kind": "failed", "error": str(error), "text": str(text)}:
                 return Failed(error, text)
-    except (ValueError, RecursionError):
-        pass
-    raise errdefs.InternalError(f"unexpected message of an instance: {datagram[:100]!r}")
+            case _:
+                raise errdefs.InternalError(_unexpected(datagram))
+    except (ValueError, RecursionError) as error:
+        raise errdefs.InternalError(_unexpected(datagram)) from error
+
+
+def _unexpected(datagram: bytes) -> str:
+    return f"unexpected message of an instance: {datagram[:100]!r}"

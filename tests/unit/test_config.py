@@ -1,0 +1,97 @@
+"""The configuration file: every key optional, every mistake named."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shim import config as config_module
+from shim.config import Config, load_config, parse_config
+from shim.errdefs import InvalidArgumentError
+
+
+def test_config_of_nothing_has_the_defaults() -> None:
+    assert parse_config("", name="x") == Config()
+
+
+def test_config_reads_every_key() -> None:
+    text = """
+    [cache]
+    directory = "/c"
+    max_bytes = 1
+    [compile]
+    timeout_s = 2
+    memory_bytes = 3
+    [linux]
+    runtime = "crun"
+    systemd_cgroup = true
+    """
+    config = parse_config(text, name="x")
+    assert (config.cache.directory, config.cache.max_bytes) == ("/c", 1)
+    assert (config.compile.timeout_s, config.compile.memory_bytes) == (2, 3)
+    assert (config.linux.runtime, config.linux.systemd_cgroup) == ("crun", True)
+
+
+def test_config_keeps_the_defaults_of_keys_that_are_not_there() -> None:
+    config = parse_config('[linux]\nruntime = "crun"', name="x")
+    assert config.cache == Config().cache
+    assert not config.linux.systemd_cgroup
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("cach = 1", "unknown key 'cach'"),
+        ("[cache]\nsize = 1", r"\[cache\] has an unknown key 'size'"),
+        ("[cache]\n__doc__ = 'x'", "unknown key '__doc__'"),
+        ("cache = 1", r"\[cache\] is not a table"),
+        ("[cache]\nmax_bytes = '1'", "max_bytes must be a int"),
+        ("[cache]\nmax_bytes = true", "max_bytes must be a int"),
+        ("[cache]\nmax_bytes = 0", "max_bytes must not be empty, zero or negative"),
+        ("[cache]\nmax_bytes = -1", "max_bytes must not be"),
+        ("[cache]\ndirectory = ''", "directory must not be empty"),
+        ("[linux]\nsystemd_cgroup = 1", "systemd_cgroup must be a bool"),
+        ("[linux", "not valid TOML"),
+    ],
+)
+def test_config_names_what_is_wrong(text: str, reason: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=reason) as caught:
+        parse_config(text, name="/etc/x.toml")
+    assert "/etc/x.toml" in str(caught.value)
+
+
+@given(st.text())
+@example("a = " + "[" * 100_000)
+def test_config_hostile_text_is_refused(text: str) -> None:
+    try:
+        parse_config(text, name="x")
+    except InvalidArgumentError:
+        return
+    assert parse_config(text, name="x") == Config()
+
+
+def test_load_config_of_the_default_path_may_miss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config.toml"
+    monkeypatch.setattr(config_module, "DEFAULT_PATH", str(path))
+    assert load_config(path) == Config()
+    path.write_text("[compile]\ntimeout_s = 9")
+    assert load_config(path).compile.timeout_s == 9
+
+
+@pytest.mark.parametrize("content", [None, b"\xff"])
+def test_load_config_of_another_path_must_be_readable(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "config.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InvalidArgumentError, match=str(path)):
+        load_config(path)
+
+
+def test_load_config_of_a_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="cannot be read"):
+        load_config(tmp_path)
