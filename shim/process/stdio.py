@@ -11,10 +11,11 @@ gets the rest and the end of file; with no reader, the bytes wait here for the n
 """
 
 import asyncio
+import contextlib
 import os
 import select
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from shim.errdefs import InvalidArgumentError, UnimplementedError
@@ -100,7 +101,8 @@ class Stdio:
         if separator and scheme not in {"fifo", "file"}:
             raise UnimplementedError(f"stdio {uri[:200]}: log scheme {scheme!r} is not supported")
         if scheme == "file" and separator:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with _named(uri):
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
             return _open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         if not _is_fifo(path):
             return _open(path, os.O_WRONLY | os.O_APPEND)
@@ -137,17 +139,23 @@ def _poll(fd: int, event: int) -> bool:
 
 
 def _is_fifo(path: str) -> bool:
-    try:
+    with _named(path):
         mode = Path(path).stat().st_mode
-    except OSError as error:
-        raise InvalidArgumentError(f"stdio {path[:200]}: {error.strerror}") from error
     if not stat.S_ISFIFO(mode) and not stat.S_ISREG(mode):
         raise InvalidArgumentError(f"stdio {path[:200]} is neither a FIFO nor a file")
     return stat.S_ISFIFO(mode)
 
 
 def _open(path: str, flags: int) -> int:
-    try:
+    with _named(path):
         return os.open(path, flags | os.O_CLOEXEC, 0o640)
-    except OSError as error:
-        raise InvalidArgumentError(f"stdio {path[:200]}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        # ValueError: a NUL in the path.
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidArgumentError(f"stdio {path[:200]}: {reason}") from error
