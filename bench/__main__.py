@@ -1,0 +1,72 @@
+"""`python -m bench [NAME] [--json FILE] [--samples N]`: compare with runc's shim.
+
+Without a name all benchmarks run. Timings are printed, never asserted: the exit status says only
+whether the measurements could be made.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import density, launcher, module, start, tasks
+from bench.node import Node, isolate
+from bench.result import Result, print_table
+from tests.support import guests
+
+
+@dataclass(frozen=True)
+class _Benchmark:
+    run: Callable[[Node, int], Result]
+    samples: int
+
+
+_BENCHMARKS = {
+    "start": _Benchmark(start.run, 20),
+    "tasks": _Benchmark(tasks.run, 10),
+    "tasks-2": _Benchmark(tasks.run_two, 10),
+    "density": _Benchmark(density.run, 50),
+    "launcher": _Benchmark(launcher.run, 40),
+    "module": _Benchmark(module.run, 20),
+}
+
+
+def main() -> int:
+    """Run what the arguments name and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("name", nargs="?", choices=_BENCHMARKS, help="one benchmark; default: all")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file")
+    parser.add_argument("--samples", type=int, metavar="N", help="pairs, or pods, to measure")
+    arguments = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.stderr.write("the benchmarks mount and make control groups: run them as root\n")
+        return 2
+    names = [arguments.name] if arguments.name else list(_BENCHMARKS)
+    if "module" in names:
+        # Downloaded once; not later, since a private /run may hide the node's name resolution.
+        guests.cpython_wasm()
+    isolate()
+    results = [_run(_BENCHMARKS[name], arguments.samples) for name in names]
+    print_table(results)
+    if arguments.json is not None:
+        _write(arguments.json, results)
+    return 0
+
+
+def _run(benchmark: _Benchmark, samples: int | None) -> Result:
+    with Node() as node:
+        return benchmark.run(node, samples or benchmark.samples)
+
+
+def _write(target: Path, results: Sequence[Result]) -> None:
+    """One object for one benchmark, a list for all."""
+    documents = [result.document() for result in results]
+    content = documents[0] if len(documents) == 1 else documents
+    target.write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""`start`: wall time of `ctr run --rm`, hello as Wasm against `busybox echo` under runc.
+
+Warm cache: one round that does not count comes first. ctr and containerd take their part on both
+sides; see docs/performance.md for how much.
+"""
+
+from itertools import count
+
+from bench.containerd import PlainContainerd
+from bench.guests import assemble
+from bench.node import Node, reap
+from bench.result import Budget, Result, medians, take_pairs
+from tests.support import images
+
+_IMAGE = "localhost/hello:1"
+_HELLO = b"hello\n"
+
+
+def run(node: Node, samples: int) -> Result:
+    """Measure."""
+    with PlainContainerd(node) as containerd:
+        folder = node.directory
+        containerd.import_image(images.wasm_image(folder / "1.tar", _IMAGE, assemble("hello")))
+        containerd.import_image(images.busybox_image(folder / "2.tar"))
+        numbers = count()
+
+        def wall(runtime: str, image: str, *args: str) -> float:
+            elapsed, output = containerd.run(runtime, image, f"c{next(numbers)}", *args)
+            if output != _HELLO:
+                raise RuntimeError(f"{runtime} wrote {output!r}")
+            reap()
+            return elapsed
+
+        pairs = take_pairs(
+            samples,
+            lambda: wall("io.containerd.tandem.v1", _IMAGE),
+            lambda: wall("io.containerd.runc.v2", images.BUSYBOX, "echo", "hello"),
+            "start",
+        )
+    ours, theirs, ratio = medians(pairs)
+    return Result(
+        name="start",
+        samples=samples,
+        median=ours,
+        ratio=ratio,
+        unit="s",
+        theirs=theirs,
+        against="ctr run --rm, runc, busybox echo",
+        budget=Budget(0.6, 0.5),
+    )
