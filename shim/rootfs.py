@@ -92,8 +92,9 @@ def _mount(mount: RootfsMount, target: str, kernel: Kernel) -> None:
             flags = _PROPAGATION_FLAGS.get(name.removeprefix("r"), c.MS_PRIVATE)
             kernel.mount("", target, flags=flags | (c.MS_REC if name.startswith("r") else 0))
     except OSError as error:
+        where = f"{error.filename}: " if error.filename not in {None, target} else ""
         raise InternalError(
-            f"cannot mount {mount.type} {mount.source} at {target}: {error.strerror}"
+            f"cannot mount {mount.type} {mount.source} at {target}: {where}{error.strerror}"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The last system call filter of an instance, which depends on its own pid.
+"""The system call filter of an instance that depends on its own pid.
 
 Rules: pure. It is small enough to be written by hand, in the child: `tgkill` reaches the own
 process alone (abort(3) and raise(3) need that), and calls with numbers above those that the deny

@@ -17,7 +17,7 @@ from typing import Any
 import pyseccomp as libseccomp
 
 from shim.errdefs import InternalError, InvalidArgumentError, UnimplementedError
-from shim.jail.denied import CONDITIONAL, DENIED
+from shim.jail.denied import ABSENT, CONDITIONAL, DENIED
 
 _ACTIONS = {
     "SCMP_ACT_ALLOW": libseccomp.ALLOW,
@@ -33,7 +33,9 @@ _MAX_CACHED = 16
 
 
 def compile_filters(seccomp: Mapping[str, Any] | None) -> tuple[bytes, ...]:
-    """BPF programs to load, in order: the spec's profile if it has one, then our deny list.
+    """BPF programs to load, in order: our deny list, then the spec's profile if it has one.
+
+    The profile comes last because it may well forbid to load another.
 
     Raises:
         InvalidArgumentError: the profile names an action or operator that does not exist.
@@ -43,7 +45,7 @@ def compile_filters(seccomp: Mapping[str, Any] | None) -> tuple[bytes, ...]:
     if seccomp is None:
         return own
     try:
-        return (_compile_profile(json.dumps(seccomp, sort_keys=True)), *own)
+        return (*own, _compile_profile(json.dumps(seccomp, sort_keys=True)))
     except (TypeError, AttributeError, ValueError, KeyError) as error:
         raise InvalidArgumentError(f"linux.seccomp is malformed: {error}") from error
 
@@ -64,12 +66,16 @@ def _compile_profile(document: str) -> bytes:
     profile = json.loads(document)
     default = _action(profile.get("defaultAction", ""), profile.get("defaultErrnoRet"))
     program = _new_filter(default)
+    # Of two filters that return an errno the later wins, so ENOSYS must be said here again: a C
+    # library that meets EPERM on clone3 starts no thread.
+    for name in ABSENT:
+        _add(program, libseccomp.ERRNO(errno.ENOSYS), name)
     for rule in profile.get("syscalls") or ():
         action = _action(rule["action"], rule.get("errnoRet"))
         if action == default:
             continue  # libseccomp refuses a rule that changes nothing
         conditions = [_condition(argument) for argument in rule.get("args") or ()]
-        for name in rule["names"]:
+        for name in set(rule["names"]) - set(ABSENT):
             for arguments in _alternatives(conditions):
                 _add(program, action, name, *(libseccomp.Arg(*values) for values in arguments))
     return _export(program)

@@ -139,5 +139,5 @@ def _die_with_parent(parent: int, kernel: Kernel) -> None:
 
 def _load_filters(plan: JailPlan, kernel: Kernel) -> None:
     # Last, so that a profile need not allow the steps above, and so that none can be undone.
-    for program in (*plan.filters, guard_program(os.getpid())):
+    for program in (guard_program(os.getpid()), *plan.filters):
         kernel.load_filter(program)

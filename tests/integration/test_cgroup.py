@@ -1,0 +1,133 @@
+"""Control groups on this machine: limits, joining, killing, removing."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shim.cgroup import Cgroup, locate
+from shim.errdefs import FailedPreconditionError, InvalidArgumentError
+from shim.oci.spec import Resources
+from tests.security.jailed import new_cgroup, remove_cgroup
+
+pytestmark = pytest.mark.root
+
+LIMITS = Resources(
+    memory_limit_bytes=64 << 20,
+    memory_reservation_bytes=32 << 20,
+    cpu_shares=512,
+    cpu_quota_us=50_000,
+    cpu_period_us=100_000,
+    pids_limit=77,
+)
+
+
+@pytest.fixture
+def group() -> Iterator[Cgroup]:
+    group = new_cgroup("group", LIMITS)
+    yield group
+    remove_cgroup(group)
+    assert not any(path.exists() for path in group.paths)
+
+
+def value(group: Cgroup, name: str) -> str:
+    return next((path / name).read_text().strip() for path in group.paths if (path / name).exists())
+
+
+def join(group: Cgroup) -> int:
+    """A child that joins the group and waits for its end."""
+    read_fd, write_fd = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        for file in group.procs_files():
+            file.write_text("0")
+        os.write(write_fd, b"x")
+        signal.pause()
+        os._exit(0)
+    os.read(read_fd, 1)
+    os.close(read_fd)
+    os.close(write_fd)
+    return pid
+
+
+def test_limits_are_set(group: Cgroup) -> None:
+    if (Path("/sys/fs/cgroup") / "cgroup.controllers").exists():
+        expected = {"memory.max": str(64 << 20), "cpu.weight": "20", "pids.max": "77"}
+    else:
+        expected = {
+            "memory.limit_in_bytes": str(64 << 20),
+            "memory.soft_limit_in_bytes": str(32 << 20),
+            "cpu.shares": "512",
+            "cpu.cfs_quota_us": "50000",
+            "cpu.cfs_period_us": "100000",
+            "pids.max": "77",
+        }
+    assert {name: value(group, name) for name in expected} == expected
+
+
+def test_limits_are_changed_up_and_down(group: Cgroup) -> None:
+    for pids in (5, 500):
+        group.update(Resources(memory_limit_bytes=pids << 20, pids_limit=pids))
+        assert value(group, "pids.max") == str(pids)
+    group.update(Resources(pids_limit=-1))
+    assert value(group, "pids.max") == "max"
+
+
+def test_a_process_joins_is_listed_and_killed(group: Cgroup) -> None:
+    assert group.pids() == []
+    pid = join(group)
+    assert group.pids() == [pid]
+    with pytest.raises(FailedPreconditionError, match="holds processes already"):
+        group.create(Resources())
+    again = Cgroup.from_paths(group.paths)
+    again.kill()
+    _, status = os.waitpid(pid, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    again.remove()
+    again.remove()
+    assert group.pids() == []
+    assert group.oom_kills() == 0
+
+
+def test_processes_in_groups_below_are_killed_and_the_groups_removed(group: Cgroup) -> None:
+    below = Cgroup.from_paths([path / "below" for path in group.paths])
+    for path in below.paths:
+        path.mkdir()
+    pid = join(below)
+    assert group.pids() == [pid]
+    group.kill()
+    os.waitpid(pid, 0)
+    group.remove()
+
+
+def test_a_refused_limit_names_file_and_value_and_leaves_nothing(group: Cgroup) -> None:
+    other = locate(f"/tandem-test-{os.getpid()}/refused", systemd=False)
+    with pytest.raises(InvalidArgumentError, match=r"the kernel refuses 1 in .*refused/.*quota_us"):
+        other.create(Resources(cpu_quota_us=1, cpu_period_us=100_000))
+    assert not any(path.exists() for path in other.paths)
+
+
+def test_processors_are_pinned_only_where_the_spec_says() -> None:
+    plain = new_cgroup("plain", Resources())
+    pinned = new_cgroup("pinned", Resources(cpuset_cpus="0"))
+    try:
+        assert not any("cpuset" in path.parts for path in plain.paths)
+        assert value(pinned, "cpuset.cpus") == "0"
+        pid = join(pinned)
+        assert os.sched_getaffinity(pid) == {0}
+        pinned.kill()
+        os.waitpid(pid, 0)
+    finally:
+        remove_cgroup(plain)
+        remove_cgroup(pinned)
+
+
+def test_without_a_path_a_container_stays_where_the_shim_is() -> None:
+    group = locate("", systemd=False)
+    group.create(Resources())
+    assert (group.paths, group.procs_files(), group.pids()) == ((), (), [])
+    with pytest.raises(InvalidArgumentError, match=r"cannot set pids.max to 5"):
+        group.create(Resources(pids_limit=5))
+    group.remove()

@@ -1,0 +1,343 @@
+"""Attacks of native code that has broken out of wasmtime: each must fail, and hurt nobody."""
+
+import ctypes
+import errno
+import mmap
+import os
+import signal
+import socket
+import stat
+import struct
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from shim.oci.spec import Resources
+from tests.security.jailed import (
+    bind,
+    document,
+    libc,
+    new_cgroup,
+    raw,
+    raw_number,
+    refusal,
+    remove_cgroup,
+    run_jailed,
+)
+
+pytestmark = pytest.mark.root
+
+CLONE_NEWUSER, CLONE_NEWNS, SIGCHLD = 0x10000000, 0x00020000, 17
+PTRACE_ATTACH, PTRACE_TRACEME = 16, 0
+PARENT = os.getpid()
+
+FORBIDDEN: dict[str, Callable[[], object]] = {
+    "fork": os.fork,
+    "vfork": raw("vfork"),
+    "clone": raw("clone", SIGCHLD, 0, 0, 0, 0),
+    "clone a user namespace": raw("clone", CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0),
+    "posix_spawn": lambda: os.posix_spawn("/data/setuid", ["setuid"], {}),
+    "execve": lambda: os.execve("/data/setuid", ["setuid"], {}),
+    "unshare": raw("unshare", CLONE_NEWUSER),
+    "setns": raw("setns", 0, 0),
+    "mount": raw("mount", b"none", b"/tmp", b"tmpfs", 0, None),
+    "remount": raw("mount", None, b"/", None, 0x20 | 0x1000, None),
+    "umount": raw("umount2", b"/", 2),
+    "pivot_root": raw("pivot_root", b"/", b"/tmp"),
+    "chroot": lambda: os.chroot("/tmp"),
+    "open_tree": raw("open_tree", -100, b"/", 1),
+    "fsopen": raw("fsopen", b"proc", 0),
+    "mknod": lambda: os.mknod("/tmp/disk", 0o600 | stat.S_IFBLK, os.makedev(8, 0)),
+    "open_by_handle_at": raw("open_by_handle_at", -100, b"\0" * 32, 0),
+    "ptrace the parent": raw("ptrace", PTRACE_ATTACH, PARENT, 0, 0),
+    "ptrace itself": raw("ptrace", PTRACE_TRACEME, 0, 0, 0),
+    "read the parent": raw("process_vm_readv", PARENT, None, 0, None, 0, 0),
+    "kill the parent": lambda: os.kill(PARENT, signal.SIGUSR1),
+    "kill everyone": lambda: os.kill(-1, signal.SIGUSR1),
+    "tgkill the parent": raw("tgkill", PARENT, PARENT, signal.SIGUSR1),
+    "queue a signal": raw("rt_sigqueueinfo", PARENT, signal.SIGUSR1, b"\0" * 128),
+    "pidfd_open": lambda: os.pidfd_open(PARENT),
+    "limit the parent": raw("prlimit64", PARENT, 7, struct.pack("=QQ", 0, 0), None),
+    "starve the parent": lambda: os.setpriority(os.PRIO_PROCESS, PARENT, 19),
+    "pin the parent": lambda: os.sched_setaffinity(PARENT, {0}),
+    "bpf": raw("bpf", 0, b"\0" * 64, 64),
+    "perf_event_open": raw("perf_event_open", b"\0" * 128, 0, -1, -1, 0),
+    "userfaultfd": raw("userfaultfd", 0),
+    "keyctl": raw("keyctl", 0, -3, 0),
+    "syslog": raw("syslog", 3, b"\0" * 64, 64),
+    "init_module": raw("init_module", b"", 0, b""),
+    "kexec_load": raw("kexec_load", 0, 0, None, 0),
+    "reboot": raw("reboot", 0, 0, 0, None),
+    "set the clock": lambda: time.clock_settime(time.CLOCK_REALTIME, 0),
+    "set the host name": lambda: socket.sethostname("owned"),
+    "personality": raw("personality", 0x0040000),
+    "shared memory": raw("shmget", 0, 4096, 0o1600),
+    "push input to the terminal": raw("ioctl", 0, 0x5412, b"x"),
+    "the same with high bits": raw("ioctl", 0, 0x100005412, b"x"),
+    "outlive the parent": raw("prctl", 1, 0, 0, 0, 0),
+    "allow to be traced": raw("prctl", 4, 1, 0, 0, 0),
+}
+
+
+@pytest.mark.parametrize("attack", FORBIDDEN, ids=lambda name: name.replace(" ", "-"))
+def test_a_forbidden_call_is_refused(image: Path, attack: str) -> None:
+    outcome = run_jailed(image, lambda: refusal(FORBIDDEN[attack]))
+    assert (outcome.value, outcome.error) == ("EPERM", "")
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (raw("clone3", b"\0" * 88, 88), "so that the C library falls back to clone"),
+        (raw("io_uring_setup", 8, b"\0" * 120), "so that its users fall back"),
+        (raw_number(451, 0, None, None, 0), "newer than the deny list"),
+        (raw_number(467, -100, b"/", 1, None, 0), "open_tree_attr, newer than the deny list"),
+    ],
+)
+def test_an_absent_call_does_not_exist(
+    image: Path, call: Callable[[], object], reason: str
+) -> None:
+    assert run_jailed(image, lambda: refusal(call)).value == "ENOSYS", reason
+
+
+@pytest.mark.parametrize("family", [socket.AF_NETLINK, socket.AF_PACKET, socket.AF_VSOCK, 38, 3])
+def test_other_socket_families_do_not_exist(image: Path, family: int) -> None:
+    outcome = run_jailed(image, lambda: refusal(lambda: socket.socket(family, socket.SOCK_RAW)))
+    assert outcome.value == "EAFNOSUPPORT"
+
+
+def test_a_raw_socket_is_refused(image: Path) -> None:
+    outcome = run_jailed(
+        image, lambda: refusal(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1))
+    )
+    assert outcome.value == "EPERM"
+
+
+def test_the_32_bit_door_is_shut(image: Path) -> None:
+    def call_through_int_80() -> int:
+        code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        code.write(b"\xb8\x14\x00\x00\x00\xcd\x80\xc3")  # mov eax, getpid; int 0x80; ret
+        address = ctypes.addressof(ctypes.c_char.from_buffer(code))
+        return int(ctypes.CFUNCTYPE(ctypes.c_int)(address)())
+
+    # Where the kernel has no 32-bit calls at all, the instruction itself is the crash.
+    assert run_jailed(image, call_through_int_80).signal in {signal.SIGSYS, signal.SIGSEGV}
+
+
+def test_the_node_is_out_of_sight(image: Path, secret: Path) -> None:
+    def look() -> dict[str, object]:
+        for _ in range(30):
+            os.chdir("..")
+        paths = ("/proc/self/root", "/proc/1/environ", "/sys/kernel", "/dev/null", str(secret))
+        return {
+            "root": sorted(os.listdir("/")),
+            "above": sorted(os.listdir(".")),
+            "files": {refusal(partial(os.open, path, os.O_RDONLY)) for path in paths} == {"ENOENT"},
+        }
+
+    names = sorted(os.listdir(image))
+    assert run_jailed(image, look).value == {"root": names, "above": names, "files": True}
+
+
+def test_device_nodes_of_the_image_and_of_volumes_are_dead(image: Path, tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    for directory in (image / "data", volume):
+        os.mknod(directory / "mem", 0o666 | stat.S_IFCHR, os.makedev(1, 5))
+    config = document(mounts=[bind(volume, "/volume", "dev")])
+    outcome = run_jailed(
+        image,
+        lambda: [refusal(partial(os.open, p, os.O_RDWR)) for p in ("/data/mem", "/volume/mem")],
+        config,
+    )
+    assert outcome.value == ["EACCES", "EACCES"]
+
+
+def test_set_user_id_files_have_no_effect(image: Path, tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    config = document(
+        mounts=[
+            bind(volume, "/volume", "suid"),
+            {"destination": "/run", "type": "tmpfs", "source": "tmpfs", "options": ["suid"]},
+        ]
+    )
+    outcome = run_jailed(
+        image,
+        lambda: [os.statvfs(p).f_flag & os.ST_NOSUID for p in ("/", "/volume", "/run")],
+        config,
+    )
+    assert outcome.value == [os.ST_NOSUID] * 3
+
+
+def test_inherited_descriptors_are_closed(image: Path) -> None:
+    leaked = [os.open("/", os.O_RDONLY | os.O_DIRECTORY), os.open("/etc/passwd", os.O_RDONLY)]
+    high = 200
+    os.dup2(leaked[0], high)
+    try:
+        outcome = run_jailed(
+            image, lambda: [refusal(partial(os.fstat, fd)) for fd in (*leaked, high)]
+        )
+    finally:
+        for fd in (*leaked, high):
+            os.close(fd)
+    assert outcome.value == ["EBADF"] * 3
+
+
+def test_the_environment_is_empty(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "of the node")
+    libc.getenv.restype = ctypes.c_char_p
+    assert run_jailed(image, lambda: [dict(os.environ), libc.getenv(b"TOKEN")]).value == [{}, None]
+
+
+def test_only_five_capabilities_can_be_had(image: Path) -> None:
+    every = [f"CAP_{name}" for name in ("CHOWN", "SYS_ADMIN", "NET_RAW", "KILL", "SETUID")]
+    config = document(process={"capabilities": {"effective": every, "bounding": every}})
+
+    def read() -> list[int]:
+        header, data = struct.pack("=Ii", 0x20080522, 0), ctypes.create_string_buffer(24)
+        libc.capget(header, data)
+        bounding = [n for n in range(41) if libc.prctl(23, n, 0, 0, 0) == 1]
+        return [*struct.unpack("=6I", data.raw), *bounding, libc.prctl(39, 0, 0, 0, 0)]
+
+    # effective, permitted, inheritable twice; the bounding set holds CHOWN (0); no_new_privs is 1
+    assert run_jailed(image, read, config).value == [1, 1, 0, 0, 0, 0, 0, 1]
+
+
+def test_another_user_has_no_capability_and_no_way_back(image: Path) -> None:
+    config = document(
+        process={
+            "user": {"uid": 1000, "gid": 1001, "additionalGids": [1002]},
+            "capabilities": {"effective": ["CAP_DAC_OVERRIDE", "CAP_CHOWN"]},
+        }
+    )
+    (image / "etc" / "image").chmod(0o600)
+
+    def act() -> list[object]:
+        return [
+            os.getresuid(),
+            os.getresgid(),
+            os.getgroups(),
+            refusal(lambda: os.setuid(0)),
+            refusal(lambda: os.open("/etc/image", os.O_RDONLY)),
+            refusal(lambda: os.chown("/tmp", 1000, 1000)),
+        ]
+
+    assert run_jailed(image, act, config).value == [
+        [1000] * 3, [1001] * 3, [1002], "EPERM", "EACCES", "EPERM",
+    ]  # fmt: skip
+
+
+def test_a_readonly_root_cannot_be_written(image: Path) -> None:
+    config = document(root={"path": "rootfs", "readonly": True}, process={"cwd": "/work/dir"})
+    outcome = run_jailed(
+        image, lambda: [os.getcwd(), refusal(lambda: Path("/etc/image").write_text("x"))], config
+    )
+    assert outcome.value == ["/work/dir", "EROFS"]
+
+
+def test_a_readonly_volume_cannot_be_written_all_the_way_down(image: Path, tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    (volume / "below").mkdir(parents=True)
+    libc.mount(b"none", os.fsencode(volume / "below"), b"tmpfs", 0, None)
+    try:
+        outcome = run_jailed(
+            image,
+            lambda: [
+                refusal(lambda: Path("/volume/x").write_text("x")),
+                refusal(lambda: Path("/volume/below/x").write_text("x")),
+            ],
+            document(mounts=[bind(volume, "/volume", "ro")]),
+        )
+    finally:
+        libc.umount2(os.fsencode(volume / "below"), 2)
+    assert outcome.value == ["EROFS", "EROFS"]
+
+
+def test_eating_memory_kills_the_eater_alone(image: Path) -> None:
+    limit = 96 << 20
+    group = new_cgroup("memory", Resources(memory_limit_bytes=limit))
+    try:
+        modest = run_jailed(image, lambda: len(bytearray(16 << 20)), cgroup=group)
+        assert (modest.value, group.oom_kills()) == (16 << 20, 0)
+        greedy = run_jailed(image, lambda: len(b"x" * (4 * limit)), cgroup=group)
+        assert greedy.signal == signal.SIGKILL
+        assert group.oom_kills() == 1
+    finally:
+        remove_cgroup(group)
+
+
+def test_threads_count_against_the_pids_limit(image: Path) -> None:
+    group = new_cgroup("pids", Resources(pids_limit=4))
+
+    def start_threads() -> int:
+        stop, started = threading.Event(), []
+        try:
+            for _ in range(20):
+                thread = threading.Thread(target=stop.wait)
+                thread.start()
+                started.append(thread)
+        except RuntimeError:
+            pass
+        stop.set()
+        for thread in started:
+            thread.join()
+        return len(started)
+
+    try:
+        assert run_jailed(image, start_threads, cgroup=group).value == 3
+    finally:
+        remove_cgroup(group)
+
+
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_an_instance_dies_with_its_shim(image: Path, uid: int) -> None:
+    read_fd, write_fd = os.pipe()
+    shim = os.fork()
+    if shim == 0:
+        os.close(read_fd)
+
+        def wait_forever() -> None:
+            os.write(write_fd, b"in")
+            time.sleep(60)
+
+        config = document(process={"user": {"uid": uid, "gid": uid}})
+        run_jailed(image, wait_forever, config, keep_fds=[write_fd])
+        os._exit(1)
+    os.close(write_fd)
+    assert os.read(read_fd, 2) == b"in"
+    os.kill(shim, signal.SIGKILL)
+    os.waitpid(shim, 0)
+    # The end of the pipe comes with the end of the last process that holds it.
+    assert os.read(read_fd, 1) == b""
+    os.close(read_fd)
+    # The tests' process is a subreaper: the orphan has become its child.
+    _, status = os.waitpid(-1, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def test_an_abort_still_ends_the_instance(image: Path) -> None:
+    assert run_jailed(image, os.abort).signal == signal.SIGABRT
+
+
+def test_a_hard_link_out_of_the_jail_fails(image: Path, tmp_path: Path, secret: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (volume / "way-out").symlink_to(secret)
+
+    follow = 0x400
+
+    def link() -> list[str]:
+        return [
+            refusal(raw("linkat", -100, b"/volume/way-out", -100, b"/volume/stolen", follow)),
+            refusal(lambda: os.link("/etc/image", "/volume/stolen")),
+            refusal(lambda: os.open("/volume/way-out", os.O_RDWR)),
+        ]
+
+    outcome = run_jailed(image, link, document(mounts=[bind(volume, "/volume")]))
+    assert outcome.value == ["ENOENT", errno.errorcode[errno.EXDEV], "ENOENT"]
+    assert secret.read_text() == "of the node"
