@@ -15,6 +15,7 @@ import structlog
 from google.protobuf.message import Message
 
 from shim.api import events_pb2
+from shim.errdefs import ShimError
 from shim.ttrpc.connection import ClientConnection
 
 _SERVICE = "containerd.services.events.ttrpc.v1.Events"
@@ -86,6 +87,10 @@ class Publisher:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 continue
+            except ShimError as error:
+                # It fits no frame, now and for ever; the events behind it must not pay for that.
+                self._disconnect()
+                _log.warning("event dropped: it cannot be sent", error=str(error))
             pause_s = _FIRST_PAUSE_S
             if self._queue and self._queue[0] is payload:
                 self._queue.popleft()
