@@ -66,7 +66,7 @@ def new_store(engine: wasmtime.Engine, program: Program) -> wasmtime.Store:
     """
     wasi = wasmtime.WasiConfig()
     wasi.argv = list(program.args)
-    wasi.env = _environment(program)
+    wasi.env = environment(program)
     wasi.inherit_stdin()
     wasi.inherit_stdout()
     wasi.inherit_stderr()
@@ -86,7 +86,8 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "nothing"
 
 
-def _environment(program: Program) -> list[tuple[str, str]]:
+def environment(program: Program) -> list[tuple[str, str]]:
+    """Split the program's variables; without PWD among them, the working directory is added."""
     variables = []
     for entry in program.env:
         name, separator, value = entry.partition("=")
