@@ -135,24 +135,28 @@ class Cgroup:
     def _make(self, path: Path) -> bool:
         """Make one directory and those above it; False where it existed already, empty."""
         try:
-            if self._unified:
-                self._make_unified_parents(path)
-            else:
-                path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            path.mkdir(mode=0o755)
-        except FileExistsError:
+            self._make_parents(path)
+            try:
+                path.mkdir(mode=0o755)
+                exists = False
+            except FileExistsError:
+                exists = True
+        except OSError as error:
+            raise InternalError(f"cannot make cgroup {path}: {error.strerror}") from error
+        if exists:
             if _read(path / "cgroup.procs").strip():
                 raise FailedPreconditionError(
                     f"cgroup {path} holds processes already; stop them or use another cgroups path"
-                ) from None
+                )
             return False
-        except OSError as error:
-            raise InternalError(f"cannot make cgroup {path}: {error.strerror}") from error
         if self._is_cpuset(path):
             self._inherit_cpuset(path)
         return True
 
-    def _make_unified_parents(self, path: Path) -> None:
+    def _make_parents(self, path: Path) -> None:
+        if not self._unified:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            return
         above = path.parent.relative_to(self._root).parts
         for depth in range(len(above) + 1):
             directory = self._root.joinpath(*above[:depth])
