@@ -79,7 +79,7 @@ def test_program_that_is_nothing_is_linuxs_business_unless_its_name_says_wasm(
     (rootfs / "prog").write_bytes(content)
     (rootfs / "prog.wasm").write_bytes(content)
     assert find("/prog") is None
-    with pytest.raises(InvalidArgumentError, match="/prog.wasm is not a Wasm file: it "):
+    with pytest.raises(InvalidArgumentError, match=r"/prog\.wasm is not a Wasm file: it "):
         find("/prog.wasm")
 
 
@@ -87,7 +87,7 @@ def test_program_that_is_missing(find: Find) -> None:
     assert find("/missing") is None
     assert find("missing", env=["PATH=/bin:/usr/bin"]) is None
     assert find("") is None
-    with pytest.raises(InvalidArgumentError, match="/missing.wasm is not in the image"):
+    with pytest.raises(InvalidArgumentError, match=r"/missing\.wasm is not in the image"):
         find("/missing.wasm")
 
 
