@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from shim.cgroup.limits import v1_settings, v2_settings
@@ -217,9 +218,16 @@ def locate(cgroups_path: str, *, systemd: bool, root: Path = _ROOT) -> Cgroup:
     relative = systemd_path(cgroups_path) if systemd else cgroupfs_path(cgroups_path)
     if unified:
         return Cgroup((root / relative,), unified=True, root=root)
-    # cpu and cpuacct are often two names of one hierarchy.
-    mounts = dict.fromkeys((root / name).resolve() for name in _V1_ALWAYS if (root / name).is_dir())
+    mounts = _v1_hierarchies(root)
     return Cgroup([mount / relative for mount in mounts], unified=False, root=root.resolve())
+
+
+@lru_cache
+def _v1_hierarchies(root: Path) -> tuple[Path, ...]:
+    """Where they are mounted, which does not change while a node is up."""
+    names = (root / name for name in _V1_ALWAYS)
+    # cpu and cpuacct are often two names of one hierarchy.
+    return tuple(dict.fromkeys(name.resolve() for name in names if name.is_dir()))
 
 
 def _tree(path: Path) -> Iterator[Path]:

@@ -12,7 +12,8 @@ from tests.security.jailed import bind, document, libc, mounts_below, refusal, r
 pytestmark = pytest.mark.root
 
 MS_REC, MS_PRIVATE, MS_SHARED, MNT_DETACH = 0x4000, 1 << 18, 1 << 20, 2
-CLONE_NEWNET = 0x40000000
+CLONE_NEWNET, CLONE_NEWUTS, CLONE_NEWIPC = 0x40000000, 0x04000000, 0x08000000
+CLONE_NEWUSER = 0x10000000
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_namespaces_are_joined_by_path(rootfs: Path) -> None:
     holder = os.fork()
     if holder == 0:
         os.close(write_fd)
-        libc.unshare(0x40000000 | 0x04000000 | 0x08000000)
+        libc.unshare(CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC)
         socket.sethostname("the-pod")
         os.read(read_fd, 1)
         os._exit(0)
@@ -252,3 +253,39 @@ def test_the_oom_score_is_raised(rootfs: Path) -> None:
     for fd in (read_fd, write_fd, go_fd, give_fd):
         os.close(fd)
     assert outcome.value == "700\n"
+
+
+def test_a_user_namespace_is_joined_by_path(rootfs: Path, volume: Path) -> None:
+    (rootfs / "data").mkdir()
+    read_fd, write_fd = os.pipe()
+    ready_fd, tell_fd = os.pipe()
+    holder = os.fork()
+    if holder == 0:
+        os.close(write_fd)
+        libc.unshare(CLONE_NEWUSER)
+        os.write(tell_fd, b"x")
+        os.read(read_fd, 1)
+        os._exit(0)
+    os.close(read_fd)
+    try:
+        os.read(ready_fd, 1)
+        for name in ("uid_map", "gid_map"):
+            Path(f"/proc/{holder}/{name}").write_text("0 100000 1000")
+        for path in (rootfs, volume):
+            os.chown(path, 100000, 100000)
+        config = document(
+            linux=namespaces("mount", user=f"/proc/{holder}/ns/user"),
+            mounts=[bind(volume, "/data")],
+            process={"user": {"uid": 7, "gid": 8}},
+        )
+
+        def look() -> list[object]:
+            return [os.getresuid(), os.stat("/data").st_uid, refusal(lambda: os.mkdir("/data/x"))]
+
+        outcome = run_jailed(rootfs, look, config)
+    finally:
+        os.close(write_fd)
+        os.waitpid(holder, 0)
+        os.close(ready_fd)
+        os.close(tell_fd)
+    assert (outcome.value, outcome.error) == ([[7, 7, 7], 0, "EACCES"], "")
