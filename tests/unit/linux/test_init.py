@@ -1,4 +1,4 @@
-"""A Linux container's init: adopted from the OCI runtime, signalled by pid only while it is ours."""
+"""A Linux container's init: adopted, and signalled by pid only while it is ours."""
 
 from pathlib import Path
 from typing import cast
@@ -13,7 +13,11 @@ from tests.unit.linux.runtimes import FakeRuntime, with_reaper
 
 # The test process is their subreaper, as the pod shim is.
 LIVES = '[ "$verb" = create ] || exit 0; sleep 100 >&- 2>&- & echo -n $! > "$pid_file"'
-ENDS_AT_ONCE = '[ "$verb" = create ] || exit 0; sh -c "exit 3" & echo -n $! > "$pid_file"'
+# Not before its parent is gone, which would reap it.
+ENDS_AT_ONCE = """[ "$verb" = create ] || exit 0
+sh -c "while kill -0 $$; do :; done; exit 3" 2>&- &
+echo -n $! > "$pid_file"
+"""
 
 
 class FakeCgroup:
