@@ -98,9 +98,9 @@ def test_a_volume_does_not_hide_behind_a_symlink_of_another(
 
 
 def test_a_symlinked_cwd_stays_inside(image: Path, node: Path) -> None:
-    (image / "work").symlink_to(node)
+    (image / "app").symlink_to(node)
     outcome = run_jailed(
-        image, lambda: [os.getcwd(), os.listdir(".")], document(process={"cwd": "/work"})
+        image, lambda: [os.getcwd(), os.listdir(".")], document(process={"cwd": "/app"})
     )
     assert outcome.value == [str(node), []]
     assert os.listdir(node) == ["file"]
