@@ -50,9 +50,8 @@ def serve_launcher(connection: socket.socket, run_dir: RunDir) -> Pod | None:
 
 def warm_up(run_dir: RunDir) -> None:
     """Walk the paths that a call will walk, so that their pages are this process's own already."""
-    flags = ("-namespace", "n", "-id", "i")
-    perform(Request((NAME, *flags, "delete"), (), "/proc"), run_dir, os.getpid())
     # Has no bundle, so it ends where it would read one.
+    flags = ("-namespace", "n", "-id", "i")
     perform(Request((NAME, *flags, "start"), (), "/proc"), run_dir, os.getpid())
     parse_spec(b'{"process": {"args": ["x"], "user": {}}, "mounts": [{}], "annotations": {}}')
     run_dir.task_socket("a", "n", "i")

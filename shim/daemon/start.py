@@ -59,7 +59,6 @@ def start(params: Params, request: Request, run_dir: RunDir) -> Started:
             env=env,
             run_dir=run_dir,
             config=config,
-            debug=params.debug,
         ),
     )
 

@@ -30,6 +30,8 @@ from shim.rundir import RunDir
 _SPARES = 2
 _PR_SET_PDEATHSIG = 1
 _FORK_RETRY_S = 0.2
+# See shim.pod.rehearsal.
+_REHEARSALS = 8
 
 
 class _StopRequested(BaseException):
@@ -55,6 +57,8 @@ class Zygote:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _stop)
+        for _ in range(_REHEARSALS):
+            warm_up(self._run_dir)
         # What is alive now is alive in every pod shim: keep the collector from touching, and so
         # copying, it.
         gc.collect()

@@ -4,6 +4,7 @@ import wasmtime
 from wasmtime import component
 
 from shim.engine.guest import GuestFailure, Program, listed, new_store
+from shim.engine.linkers import component_linker
 
 _RUN = "wasi:cli/run@0.2."
 _HTTP = "wasi:http/incoming-handler@0.2."
@@ -23,9 +24,7 @@ class ComponentGuest:
         """Build linker and store; runs no guest code."""
         self._store = new_store(self._engine, self._program)
         self._store.set_wasi_http()
-        self._linker = component.Linker(self._engine)
-        self._linker.add_wasip2()
-        self._linker.add_wasi_http()
+        self._linker = component_linker(self._engine)
 
     def run(self) -> int:
         """Instantiate, call the function, and return the exit status.

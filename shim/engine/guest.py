@@ -10,12 +10,8 @@ from pathlib import Path
 
 import wasmtime
 
-from shim.errdefs import FailedPreconditionError, InvalidArgumentError, PermissionDeniedError
+from shim.errdefs import InvalidArgumentError, PermissionDeniedError
 from shim.wasm.binary import Kind
-
-
-class StaleArtefactError(FailedPreconditionError):
-    """The cached artefact cannot be loaded; drop it from the cache and compile again."""
 
 
 class GuestFailure(Exception):  # noqa: N818 - the guest failed, not the shim

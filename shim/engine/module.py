@@ -3,17 +3,7 @@
 import wasmtime
 
 from shim.engine.guest import GuestFailure, Program, listed, new_store
-
-_WASI = "wasi_snapshot_preview1"
-
-
-class _GuestExit(Exception):  # noqa: N818 - an exit is no error
-    """The guest called proc_exit."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        # what the kernel makes of any process's status
-        self.status = code & 0xFF
+from shim.engine.linkers import WASI_P1, GuestExit, module_linker
 
 
 class ModuleGuest:
@@ -27,13 +17,7 @@ class ModuleGuest:
     def prepare(self) -> None:
         """Build linker and store; runs no guest code."""
         self._store = new_store(self._engine, self._program)
-        self._linker = wasmtime.Linker(self._engine)
-        self._linker.define_wasi()
-        # wasmtime's own proc_exit refuses the codes above 125 and does not say which it was
-        self._linker.allow_shadowing = True
-        self._linker.define_func(
-            _WASI, "proc_exit", wasmtime.FuncType([wasmtime.ValType.i32()], []), _proc_exit
-        )
+        self._linker = module_linker(self._engine)
 
     def run(self) -> int:
         """Instantiate, call the function, and return the exit status.
@@ -43,7 +27,7 @@ class ModuleGuest:
         """
         try:
             return self._run()
-        except _GuestExit as end:
+        except GuestExit as end:
             return end.status
         except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
             raise GuestFailure(str(error).strip()) from error
@@ -76,7 +60,7 @@ class ModuleGuest:
                 raise
             raise GuestFailure(
                 f"module imports {listed(unknown)}, which nobody provides;"
-                f" Tandem provides {_WASI} to modules"
+                f" Tandem provides {WASI_P1} to modules"
             ) from error
 
     def _unknown_imports(self) -> list[str]:
@@ -92,10 +76,6 @@ class ModuleGuest:
         except wasmtime.WasmtimeError:
             return False
         return True
-
-
-def _proc_exit(code: int) -> None:
-    raise _GuestExit(code)
 
 
 def _is_function(export: wasmtime.ExportType) -> bool:

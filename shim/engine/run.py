@@ -10,8 +10,9 @@ from typing import Protocol
 import wasmtime
 
 from shim.engine.component import ComponentGuest
-from shim.engine.guest import GuestFailure, Program, StaleArtefactError, check_texts
+from shim.engine.guest import GuestFailure, Program, check_texts
 from shim.engine.module import ModuleGuest
+from shim.errdefs import StaleArtefactError
 from shim.wasm.binary import Kind
 
 __all__ = ["Instance", "Program", "StaleArtefactError"]

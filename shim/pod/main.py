@@ -18,6 +18,7 @@ import structlog
 
 from shim import sockets
 from shim.engine.config import compatibility_key, new_engine
+from shim.engine.linkers import prepare_linkers
 from shim.jail import compile_filters
 from shim.kernel.libc import LINUX
 from shim.pod import logs
@@ -25,6 +26,7 @@ from shim.pod.builder import ContainerBuilder, Node
 from shim.pod.dispatch import Dispatcher
 from shim.pod.events import Publisher
 from shim.pod.params import Pod
+from shim.pod.rehearsal import rehearse
 from shim.pod.server import TtrpcServer
 from shim.process.reaper import Reaper
 from shim.task.service import TaskService
@@ -48,21 +50,25 @@ class Host:
     def prepare(cls) -> "Host":
         """Make it; starts no thread."""
         compile_filters(None)
-        return cls(new_engine(), compatibility_key())
+        logs.configure()
+        host = cls(new_engine(), compatibility_key())
+        prepare_linkers(host.engine)
+        rehearse(host.engine, host.compatibility_key)
+        return host
 
 
 def run_pod(pod: Pod, host: Host) -> None:
     """Be the pod's shim; returns when the pod is over."""
-    log_fd = logs.configure(pod.bundle, debug=pod.debug, pod=pod.group[:12])
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for to, fd in ((0, null), (1, null), (2, log_fd)):
-        os.dup2(fd, to, inheritable=False)
-    os.close(null)
-    # Bundles come and go; this process must not hold one.
-    os.chdir("/")
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     LINUX.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    # Bundles come and go; this process must not hold one, nor anything of the launcher's.
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for to in (0, 1, 2):
+        os.dup2(null, to, inheritable=False)
+    os.close(null)
+    logs.move_to_fifo(pod.bundle, pod=pod.group[:12])
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     loop.run_until_complete(PodShim(pod, host, loop).run())

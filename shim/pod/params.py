@@ -22,4 +22,3 @@ class Pod:
     env: Mapping[str, str]
     run_dir: RunDir
     config: Config
-    debug: bool

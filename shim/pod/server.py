@@ -40,6 +40,13 @@ class TtrpcServer:
         """Accept for ever; returns as soon as it listens."""
         await self._loop.create_unix_server(lambda: _Connection(self), sock=listener)
 
+    async def adopt(self, connected: socket.socket) -> asyncio.BaseTransport:
+        """Serve one connection that is made already."""
+        transport, _ = await self._loop.connect_accepted_socket(
+            lambda: _Connection(self), connected
+        )
+        return transport
+
     def count(self, change: int) -> None:
         """A connection came (1) or went (-1)."""
         self.connections += change

@@ -1,0 +1,98 @@
+"""Plays through a pod's life in the daemon, before anything is forked, on nothing real.
+
+CPython 3.11 rewrites the code that it runs, while it learns it, and every page so written is
+copied in every process forked later. What the daemon has run often enough is learnt, and stays
+shared: measured in docs/performance.md. Rules: starts no thread, leaves nothing behind, fails
+loudly: it is our own code on our own input.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+from shim.api import task_pb2
+from shim.config import Config
+from shim.jail import build_plan
+from shim.oci.spec import parse_spec
+from shim.pod.builder import ContainerBuilder, Node
+from shim.pod.dispatch import Dispatcher
+from shim.pod.events import Publisher
+from shim.pod.server import TtrpcServer
+from shim.process.reaper import Reaper
+from shim.task.service import TaskService
+from shim.ttrpc.connection import ClientConnection
+
+# An instruction is specialised at its eighth run or so; functions are called more than once a
+# round.
+_ROUNDS = 6
+_NOWHERE = "/proc/tandem"
+_SPEC = json.dumps(
+    {
+        "process": {"args": ["/x.wasm"], "env": ["A=B"], "user": {"uid": 0, "gid": 0}},
+        "root": {"path": "rootfs"},
+        "mounts": [{"destination": "/data", "source": "/", "options": ["rbind", "ro"]}] * 8,
+        "annotations": {"a": "b"},
+        "linux": {
+            "namespaces": [{"type": name} for name in ("pid", "ipc", "uts", "mount", "network")],
+            "resources": {"memory": {"limit": 1 << 30}, "cpu": {"shares": 2}},
+        },
+    }
+).encode()
+
+
+def rehearse(engine: Any, compatibility_key: str) -> None:
+    """Play; called once, by a process that is about to fork others."""
+    with _stderr_silenced():
+        for _ in range(_ROUNDS):
+            loop = asyncio.new_event_loop()
+            build_plan(parse_spec(_SPEC), Path(_NOWHERE))
+            loop.run_until_complete(_play_calls(engine, compatibility_key))
+            loop.close()
+
+
+@contextlib.contextmanager
+def _stderr_silenced() -> Iterator[None]:
+    kept = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
+
+
+async def _play_calls(engine: Any, compatibility_key: str) -> None:
+    tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
+        tasks.add(asyncio.get_running_loop().create_task(coroutine))
+
+    node = Node(engine, compatibility_key, Config(), {}, Path(_NOWHERE), Reaper())
+    events = Publisher(_NOWHERE, "default")
+    service = TaskService(ContainerBuilder(node), events, spawn, lambda: None)
+    server = TtrpcServer(Dispatcher(service), spawn)
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_unix_connection(sock=ours)
+    transport = await server.adopt(theirs)
+    client = ClientConnection()
+    for method, request in (
+        ("Create", task_pb2.CreateTaskRequest(id="x", bundle=_NOWHERE)),
+        ("Start", task_pb2.StartRequest(id="x")),
+        ("State", task_pb2.StateRequest(id="x")),
+        ("Wait", task_pb2.WaitRequest(id="x")),
+        ("Connect", task_pb2.ConnectRequest(id="x")),
+        ("Delete", task_pb2.DeleteRequest(id="x")),
+    ):
+        payload = request.SerializeToString()
+        writer.write(client.send_request("containerd.task.v2.Task", method, payload)[1])
+        client.receive_data(await reader.read(1 << 16))
+    writer.close()
+    transport.close()
+    await asyncio.gather(*tasks)
