@@ -36,8 +36,8 @@ def perform(request: Request, run_dir: RunDir, launcher_pid: int | None) -> Outc
         return _perform(params, request, run_dir)
     except ShimError as error:
         return Outcome(Answer(status=1, stderr=f"tandem: {error}\n".encode()))
-    except OSError as error:
-        return Outcome(Answer(status=1, stderr=f"tandem: internal error: {error}\n".encode()))
+    except Exception as error:  # noqa: BLE001 (the caller's stderr is where it is seen)
+        return Outcome(Answer(status=1, stderr=f"tandem: internal error: {error!r}\n".encode()))
 
 
 def _perform(params: Params, request: Request, run_dir: RunDir) -> Outcome:

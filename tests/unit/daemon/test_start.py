@@ -1,0 +1,147 @@
+"""`start`: one shim per pod, found by the annotations, answered in containerd's form."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shim.daemon.params import Action, Params
+from shim.daemon.request import Request
+from shim.daemon.start import Started, start
+from shim.errdefs import InvalidArgumentError
+from shim.rundir import RunDir
+
+SANDBOX = "io.kubernetes.cri.sandbox-id"
+RUNC_GROUP = "io.containerd.runc.v2.group"
+
+
+class Caller:
+    """containerd, as far as `start` sees it; closes every listener that was made."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.run_dir = RunDir(directory / "run" / "d.sock")
+        self.run_dir.create()
+        self.config = directory / "config.toml"
+        self.config.write_text("")
+        self.env = [f"TANDEM_CONFIG={self.config}"]
+        self.started: list[Started] = []
+
+    def bundle(self, container_id: str, document: object) -> Path:
+        path = self.directory / container_id
+        path.mkdir()
+        (path / "config.json").write_text(json.dumps(document))
+        return path
+
+    def start(self, container_id: str, address: str = "/c.sock", **annotations: str) -> Started:
+        self.bundle(container_id, {"annotations": annotations})
+        return self.start_in(self.directory / container_id, container_id, address)
+
+    def start_in(self, bundle: Path, container_id: str, address: str = "/c.sock") -> Started:
+        params = Params(Action.START, namespace="n", id=container_id, address=address)
+        request = Request(("shim", "start"), tuple(self.env), str(bundle))
+        self.started.append(start(params, request, self.run_dir))
+        return self.started[-1]
+
+
+@pytest.fixture
+def caller(tmp_path: Path) -> Iterator[Caller]:
+    caller = Caller(tmp_path)
+    yield caller
+    for started in caller.started:
+        if started.pod is not None:
+            started.pod.listener.close()
+
+
+def test_start_of_a_pod_binds_and_answers_its_socket(caller: Caller) -> None:
+    started = caller.start("c")
+    assert started.pod is not None
+    assert started.reply.decode() == f"unix://{started.pod.socket_path}"
+    assert started.pod.socket_path.is_socket()
+    assert (caller.directory / "c" / "address").read_bytes() == started.reply
+    assert (started.pod.namespace, started.pod.group) == ("n", "c")
+    assert started.pod.ttrpc_address == "/c.sock.ttrpc"
+
+
+def test_start_tells_the_pod_what_the_environment_says(caller: Caller) -> None:
+    caller.env += ["TTRPC_ADDRESS=/e.sock", "A=1", "MAX_SHIM_VERSION=2"]
+    caller.config.write_text("[linux]\nruntime = 'crun'")
+    started = caller.start("c")
+    assert started.pod is not None
+    assert (started.pod.ttrpc_address, started.pod.env["A"]) == ("/e.sock", "1")
+    assert started.pod.config.linux.runtime == "crun"
+    assert json.loads(started.reply)["address"] == f"unix://{started.pod.socket_path}"
+
+
+@pytest.mark.parametrize("name", [SANDBOX, RUNC_GROUP])
+def test_start_in_the_same_pod_finds_the_shim(caller: Caller, name: str) -> None:
+    first = caller.start("sandbox", **{name: "pod"})
+    second = caller.start("container", **{name: "pod"})
+    assert first.pod is not None
+    assert second.pod is None
+    assert first.reply == second.reply
+    assert (caller.directory / "container" / "address").read_bytes() == second.reply
+
+
+def test_start_in_another_pod_or_for_another_containerd_makes_another_shim(caller: Caller) -> None:
+    started = [
+        caller.start("a", **{SANDBOX: "one"}),
+        caller.start("b", **{SANDBOX: "two"}),
+        caller.start("c"),
+        caller.start("d", address="/other.sock", **{SANDBOX: "one"}),
+    ]
+    assert all(each.pod for each in started)
+    assert len({each.reply for each in started}) == 4
+
+
+def test_start_prefers_the_group_that_a_person_named(caller: Caller) -> None:
+    started = caller.start("a", **{SANDBOX: "sandbox", RUNC_GROUP: "group"})
+    assert started.pod is not None
+    assert started.pod.group == "group"
+
+
+def test_start_after_the_shims_death_makes_a_new_one(caller: Caller) -> None:
+    first = caller.start("a", **{SANDBOX: "pod"})
+    assert first.pod is not None
+    first.pod.listener.close()
+    second = caller.start("b", **{SANDBOX: "pod"})
+    assert second.pod is not None
+    assert second.reply == first.reply
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        (None, "config.json: No such file"),
+        ([], "config.json: the document is not an object"),
+        ({"annotations": {"a": 1}}, r"config.json: annotations\['a'\] is not a str"),
+    ],
+)
+def test_start_of_a_broken_bundle_leaves_nothing(caller: Caller, document: Any, text: str) -> None:
+    bundle = caller.bundle("c", document)
+    if document is None:
+        (bundle / "config.json").unlink()
+    before = os.listdir(bundle)
+    with pytest.raises(InvalidArgumentError, match=text):
+        caller.start_in(bundle, "c")
+    assert os.listdir(bundle) == before
+    assert [path for path in caller.run_dir.task_sockets.iterdir() if path.is_socket()] == []
+
+
+def test_start_with_a_broken_configuration_leaves_nothing(caller: Caller) -> None:
+    caller.config.write_text("x = 1")
+    with pytest.raises(InvalidArgumentError, match="unknown key 'x'"):
+        caller.start("c")
+    assert [path for path in caller.run_dir.task_sockets.iterdir() if path.is_socket()] == []
+
+
+def test_start_that_cannot_write_the_address_leaves_no_socket(caller: Caller) -> None:
+    """A socket without an owner would be taken for a dead shim's, at best."""
+    bundle = caller.bundle("c", {})
+    (bundle / ".address").mkdir()
+    with pytest.raises(OSError, match=r"\.address"):
+        caller.start_in(bundle, "c")
+    assert [path for path in caller.run_dir.task_sockets.iterdir() if path.is_socket()] == []
