@@ -41,9 +41,10 @@ def start(params: Params, request: Request, run_dir: RunDir) -> Started:
     config = load_config(Path(env.get(PATH_VARIABLE) or DEFAULT_PATH))
     group = _group(bundle, params.id)
     path = run_dir.task_socket(params.address, params.namespace, group)
-    listener = sockets.bind_or_find(run_dir, path)
     address = f"unix://{path}"
+    # Before the socket: where this fails, none is left that nobody serves.
     _write_address(bundle, address)
+    listener = sockets.bind_or_find(run_dir, path)
     reply = encode_address(address, Caller.from_env(env))
     if listener is None:
         return Started(reply, None)

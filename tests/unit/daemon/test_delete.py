@@ -83,7 +83,7 @@ def test_delete_that_fails_says_why_and_can_be_repeated(
 ) -> None:
     record = fake_runtime(tmp_path, "echo device is busy >&2; exit 1")
     write_record(bundle, record)
-    with pytest.raises(InternalError, match="container c is not wholly removed.*device is busy"):
+    with pytest.raises(InternalError, match=r"container c is not wholly removed.*device is busy"):
         run(bundle, run_dir)
     assert read_record(bundle) == record
     (tmp_path / "root" / "c").rmdir()
