@@ -20,7 +20,7 @@ import wasmtime
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "guests"
 LOCK = ROOT / "guests.lock"
-WIT = Path(__file__).parent / "wit"
+WORLD = Path(__file__).parent / "world"
 
 _EXIT = '(import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))'
 _WRITE = (
@@ -138,17 +138,17 @@ def quickjs_wasm() -> Path:
 
 
 def build_http_client_component(target: Path) -> Path:
-    """Write a command component to `target` that prints the body of a URL, see wit/http_client.py.
+    """Write a command component to `target` that prints the body of a URL: world/http_client.py.
 
     The URL is its first argument or the variable URL. It is CPython in a component, 19 MB.
     """
     packages = _packages()
-    sources = sorted(path for path in WIT.rglob("*") if path.suffix in {".wit", ".py"})
+    sources = sorted(path for path in WORLD.rglob("*") if path.is_file() and path.suffix != ".pyc")
 
     def build(component: Path) -> None:
         code = "import sys, componentize_py; sys.argv[0] = 'x'; componentize_py.script()"
-        options: list[str | Path] = ["--quiet", "-d", WIT, "-w", "http-client"]
-        verb: list[str | Path] = ["componentize", "-p", WIT, "http_client", "-o", component]
+        options: list[str | Path] = ["--quiet", "-d", WORLD, "-w", "http-client"]
+        verb: list[str | Path] = ["componentize", "-p", WORLD, "http_client", "-o", component]
         subprocess.run(
             [sys.executable, "-c", code, *options, *verb],
             env={"PYTHONPATH": str(packages), "PATH": "/usr/bin:/bin"},
