@@ -75,7 +75,7 @@ def test_only_calls_that_touch_the_bundle_take_the_launchers_place(
     run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adopted: list[tuple[int, str]] = []
-    monkeypatch.setattr(actions.context, "adopt", lambda pid, cwd: adopted.append((pid, cwd)))
+    monkeypatch.setattr("shim.daemon.context.adopt", lambda pid, cwd: adopted.append((pid, cwd)))
     for words in (("-v",), ("-info",), (*FLAGS, "delete")):
         perform(Request(("shim", *words), (), "/proc"), run_dir, os.getpid())
     assert adopted == [(os.getpid(), "/proc")]
