@@ -3,7 +3,7 @@
 import wasmtime
 from wasmtime import component
 
-from shim.engine.guest import GuestFailure, Program, listed, new_store
+from shim.engine.guest import GuestFailure, Program, listed, new_store, reason_of
 from shim.engine.linkers import component_linker
 
 _RUN = "wasi:cli/run@0.2."
@@ -37,7 +37,7 @@ class ComponentGuest:
         except wasmtime.ExitTrap as end:
             return end.code
         except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
-            raise GuestFailure(str(error).strip()) from error
+            raise GuestFailure(reason_of(error)) from error
 
     def _run(self) -> int:
         exports = self._component.type.exports(self._engine)
@@ -92,7 +92,7 @@ class ComponentGuest:
                 raise
             raise GuestFailure(
                 f"component imports {listed(unknown)}, which nobody provides;"
-                f" Tandem provides WASI 0.2 ({listed(_PROVIDED)}): {error}"
+                f" Tandem provides WASI 0.2 ({listed(_PROVIDED)}): {reason_of(error)}"
             ) from error
 
 

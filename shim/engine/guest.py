@@ -77,6 +77,13 @@ def new_store(engine: wasmtime.Engine, program: Program) -> wasmtime.Store:
     return store
 
 
+def reason_of(error: wasmtime.Trap | wasmtime.WasmtimeError) -> str:
+    """Put wasmtime's error, its backtrace included, into words for the guest's logs."""
+    # the note advises a variable of a process that whoever reads the logs has no access to
+    lines = str(error).strip().splitlines()
+    return "\n".join(line for line in lines if "WASMTIME_BACKTRACE_DETAILS" not in line)
+
+
 def listed(names: Iterable[str]) -> str:
     """Join names for an error text; `nothing` if there are none."""
     return ", ".join(names) or "nothing"

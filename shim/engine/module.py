@@ -2,7 +2,7 @@
 
 import wasmtime
 
-from shim.engine.guest import GuestFailure, Program, listed, new_store
+from shim.engine.guest import GuestFailure, Program, listed, new_store, reason_of
 from shim.engine.linkers import WASI_P1, GuestExit, module_linker
 
 
@@ -30,7 +30,7 @@ class ModuleGuest:
         except GuestExit as end:
             return end.status
         except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
-            raise GuestFailure(str(error).strip()) from error
+            raise GuestFailure(reason_of(error)) from error
 
     def _run(self) -> int:
         exports = self._instantiate().exports(self._store)

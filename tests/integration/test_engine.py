@@ -39,6 +39,14 @@ def test_trap_tells_reason_and_backtrace(tmp_path: Path) -> None:
     assert ended.stderr.endswith("\n")
 
 
+def test_trap_of_a_debug_build_gives_no_advice_that_cannot_be_followed(tmp_path: Path) -> None:
+    program = "#include <stdlib.h>\nint main(void) { abort(); }"
+    ended = run_module(tmp_path, guests.compile_c(program, "-g"))
+    assert ended.status == 137
+    assert "abort" in ended.stderr
+    assert "WASMTIME" not in ended.stderr
+
+
 def test_unknown_imports_are_all_named(tmp_path: Path) -> None:
     ended = run_module(tmp_path, guests.UNKNOWN_IMPORTS)
     assert ended.status == 137

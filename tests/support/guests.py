@@ -115,16 +115,17 @@ def binary(text: str) -> bytes:
     return bytes(wasmtime.wat2wasm(text))
 
 
-def compile_c(source: str) -> Path:
+def compile_c(source: str, *options: str) -> Path:
     """Compile a C program for WASI preview 1; the module is kept."""
+    options = options or ("-Os", "-s")
 
     def build(target: Path) -> None:
-        command = ["clang", "--target=wasm32-wasi", "-Os", "-s", "-Wall", "-Werror"]
+        command = ["clang", "--target=wasm32-wasi", "-Wall", "-Werror", *options]
         subprocess.run(
             [*command, "-x", "c", "-", "-o", target], input=source, text=True, check=True
         )
 
-    return _made("c", source.encode(), ".wasm", build)
+    return _made("c", repr((source, options)).encode(), ".wasm", build)
 
 
 def cpython_wasm() -> Path:
