@@ -53,8 +53,9 @@ def _request() -> Request:
     if sys.argv[-1] in {"start", "-info"} and not os.isatty(0):
         with open(0, "rb", closefd=False) as stream:
             stdin = stream.read(MAX_STDIN_BYTES)
-    env = tuple(f"{name}={value}" for name, value in os.environ.items())
-    return Request(tuple(sys.argv), env, str(Path.cwd()), stdin)
+    # Not os.environ, to which Python adds LC_CTYPE where containerd has no locale (PEP 538).
+    env = Path("/proc/self/environ").read_bytes().split(b"\0")[:-1]
+    return Request(tuple(sys.argv), tuple(map(os.fsdecode, env)), str(Path.cwd()), stdin)
 
 
 def _ask(run_dir: RunDir, request: Request) -> Answer | None:
@@ -83,6 +84,9 @@ def _start_daemon(run_dir: RunDir) -> bool:
             # What the last daemon left would be dialled in vain.
             run_dir.socket.unlink(missing_ok=True)
             daemon = _spawn_daemon(run_dir, lock_fd)
+    except OSError:
+        # tandemd is missing or cannot be executed.
+        return False
     finally:
         # The lock belongs to the open file, which the daemon has too.
         os.close(lock_fd)
@@ -125,10 +129,15 @@ def _do_it_here(request: Request, run_dir: RunDir) -> Answer:
         from shim.pod.main import Host, run_pod  # noqa: PLC0415
         from shim.process.forking import fork  # noqa: PLC0415
 
+        host = Host.prepare()
         if fork() == 0:
-            os.setsid()
-            run_pod(outcome.pod, Host.prepare())
-            os._exit(0)
+            status = 1
+            try:
+                os.setsid()
+                run_pod(outcome.pod, host)
+                status = 0
+            finally:
+                os._exit(status)
     return outcome.answer
 
 
