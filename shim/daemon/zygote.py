@@ -4,7 +4,7 @@ Each launcher's call is served by a child; a child that serves the first `start`
 that pod's shim. The children are forked ahead: a few spares wait in accept, already warm, so that
 neither the fork nor the page faults after it are part of anybody's waiting. Rules: one thread for
 life, asserted before every fork; no wasm is run or compiled here; pods outlive the daemon, so its
-end touches nothing but its spares, its socket and its pid file; a spare dies with the daemon
+end touches nothing but its socket and its pid file; a spare dies with the daemon
 (prctl(2) PR_SET_PDEATHSIG) until it has work.
 """
 
@@ -47,7 +47,7 @@ class Zygote:
         self._host = host
         self._pid = os.getpid()
         # The read end of each spare's pipe; its other end closes when the spare has work, or dies.
-        self._spares: dict[int, int] = {}
+        self._spares: set[int] = set()
         run_dir.socket.unlink(missing_ok=True)
         self._listener = sockets.listen(run_dir.socket)
 
@@ -57,19 +57,18 @@ class Zygote:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _stop)
-        for _ in range(_REHEARSALS):
-            warm_up(self._run_dir)
-        # What is alive now is alive in every pod shim: keep the collector from touching, and so
-        # copying, it.
-        gc.collect()
-        gc.freeze()
         with contextlib.suppress(_StopRequested):
+            for _ in range(_REHEARSALS):
+                warm_up(self._run_dir)
+            # What is alive now is alive in every pod shim: keep the collector from touching, and so
+            # copying, it.
+            gc.collect()
+            gc.freeze()
             self._keep_spares()
+        # No spare is killed here: one that has work meanwhile may be a pod's shim. The others go
+        # with this process, by their parent-death signal.
         for path in (self._run_dir.socket, self._run_dir.daemon_pid):
             path.unlink(missing_ok=True)
-        for pid in self._spares.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
 
     def _keep_spares(self) -> None:
         poll = select.poll()
@@ -83,7 +82,7 @@ class Zygote:
             for fd, _ in poll.poll():
                 poll.unregister(fd)
                 os.close(fd)
-                del self._spares[fd]
+                self._spares.discard(fd)
 
     def _fork_spare(self) -> int:
         ours, theirs = os.pipe2(os.O_CLOEXEC)
@@ -96,7 +95,7 @@ class Zygote:
         if pid == 0:
             self._be_spare(ours, theirs)
         os.close(theirs)
-        self._spares[ours] = pid
+        self._spares.add(ours)
         return ours
 
     def _be_spare(self, parents_end: int, working: int) -> NoReturn:
