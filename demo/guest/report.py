@@ -91,10 +91,16 @@ def render(title: str, stations: Readings, months: Readings) -> str:
 def main() -> None:
     """Read, compute, write; tell the log what was done."""
     source, target = Path(sys.argv[1]), Path(sys.argv[2])
-    print(f"{sys.implementation.name} {sys.version.split()[0]} on {sys.platform}, {sys.argv[1:]}")
+    print(
+        f"{sys.implementation.name} {sys.version.split()[0]} on {sys.platform}, {sys.argv[1:]}",
+        flush=True,
+    )
     start = time.perf_counter()
     stations, months = read(source)
-    print(f"read {sum(map(len, stations.values()))} rows in {time.perf_counter() - start:.2f} s")
+    print(
+        f"read {sum(map(len, stations.values()))} rows in {time.perf_counter() - start:.2f} s",
+        flush=True,
+    )
     page = render(os.environ["TITLE"], stations, months)
     target.write_text(page)
     print(f"wrote {len(page)} bytes to {target}", file=sys.stderr)

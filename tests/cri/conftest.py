@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support import images, probe
+from tests.support import images, leaks, probe
 from tests.support.containerd import Containerd
 from tests.support.pods import Container, ContainerSpec, Pod
 from tests.support.waiting import wait_for
@@ -44,6 +44,7 @@ def kinds(cases: list[Case]) -> pytest.MarkDecorator:
 def containerd() -> Iterator[Containerd]:
     with Containerd() as started:
         import_test_images(started)
+        start_daemon(started)
         yield started
 
 
@@ -64,6 +65,16 @@ def import_test_images(containerd: Containerd) -> None:
     containerd.import_image(images.busybox_image(folder / "busybox.tar"))
     for name in (probe.LINUX, probe.WASM):
         containerd.import_image(probe.probe_image(folder / "probe.tar", name))
+
+
+def start_daemon(containerd: Containerd) -> None:
+    """Have the shim's node daemon started by a first pod: it stays from test to test."""
+    with containerd.pod("first", "tandem"):
+        pass
+    daemon = containerd.daemon()
+    assert daemon is not None
+    pid = daemon.host_pid
+    leaks.keep_daemon(lambda: pid)
 
 
 def rootfs_mounts(containerd: Containerd) -> list[str]:

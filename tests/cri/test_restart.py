@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cri.conftest import EVERY_KIND, Case, import_test_images, kinds
+from tests.cri.conftest import EVERY_KIND, Case, import_test_images, kinds, start_daemon
 from tests.support import images
 from tests.support.containerd import Containerd
 from tests.support.pods import ContainerSpec
@@ -20,6 +20,7 @@ def containerd() -> Iterator[Containerd]:
     """A containerd of these tests' own: they end it."""
     with Containerd() as started:
         import_test_images(started)
+        start_daemon(started)
         yield started
 
 

@@ -9,7 +9,6 @@ configuration lie in the same folder (TANDEM_SOCKET, TANDEM_CONFIG).
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from typing import Self
 from tests.support import images, network
 from tests.support.containerd_config import RELEASES
 from tests.support.cri import Cri
-from tests.support.node import Process, Room, Service, remove_cgroups
+from tests.support.node import Process, Room, Service, remove_cgroups, sockets_of
 from tests.support.pods import Pod
 from tests.support.waiting import wait_for
 
@@ -193,22 +192,27 @@ class Containerd:
             env=self._environment(),
         )
 
-    def daemon_pid(self) -> int | None:
-        """The machine's pid of the shim's node daemon; None while there is none."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            if connection.connect_ex(str(self.tandem_socket)) != 0:
-                return None
-            peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-            return int.from_bytes(peer[:4], sys.byteorder)
+    def daemon(self) -> Process | None:
+        """The shim's node daemon; None while there is none."""
+        try:
+            pid = int(self.tandem_socket.with_name("tandemd.pid").read_text())
+        except FileNotFoundError:
+            return None
+        return next((process for process in self.room.processes() if process.pid == pid), None)
 
     def pod_processes(self) -> list[Process]:
-        """Every process that pods account for: shims, pause, containers."""
-        daemon = self.daemon_pid()
+        """Every process that pods account for: shims, pause, containers.
+
+        The daemon's spares, forked ahead of their work, are known by its listening socket.
+        """
+        daemon = self.daemon()
+        listening = sockets_of(daemon.host_pid) if daemon else set()
         return [
             process
             for process in self.room.processes()
-            if process.host_pid != daemon
+            if process != daemon
             and process.command[:1] != (str(self._release.containerd),)
+            and not listening & sockets_of(process.host_pid)
         ]
 
     def pod(self, name: str, handler: str) -> Pod:

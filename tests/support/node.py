@@ -24,16 +24,15 @@ NS_GET_PARENT = 0xB702
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 # crun does not start where cgroup v1 hierarchies stand beside a v2 one that has controllers.
-# Ignoring SIGCHLD, which is inherited, has the kernel collect whatever is orphaned here.
+# A first process that ignores SIGCHLD has the kernel collect whatever is orphaned here.
 SETUP = """
 ip link set lo up
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /var/lib/cni
 mount -t tmpfs tmpfs /var/lib/cni
 if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi
-trap '' CHLD
 echo ready
-exec sleep infinity
+exec env --ignore-signal=CHLD sleep infinity
 """
 
 
@@ -107,9 +106,7 @@ class Room:
                 if level is None or process.pid == self._init:
                     continue
                 pids = _namespace_pids(process.pid)
-                found.append(
-                    Process(process.pid, pids[len(pids) - 1 - level], tuple(process.cmdline()))
-                )
+                found.append(Process(process.pid, pids[len(pids) - 1 - level], _command(process)))
         return found
 
     def host_pid(self, pid: int) -> int:
@@ -165,6 +162,24 @@ def remove_cgroups(name: str) -> None:
         for folder, _, _ in os.walk(top, topdown=False):
             with suppress(FileNotFoundError):
                 Path(folder).rmdir()
+
+
+def sockets_of(pid: int) -> set[str]:
+    """The sockets that a process of the machine has open; none if it is gone."""
+    found = set()
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                found.add(str(descriptor.readlink()))
+    return {name for name in found if name.startswith("socket:")}
+
+
+def _command(process: psutil.Process) -> tuple[str, ...]:
+    """Its command line; a zombie's is empty."""
+    try:
+        return tuple(process.cmdline())
+    except psutil.ZombieProcess:
+        return ()
 
 
 def _namespace_pids(pid: int) -> list[int]:
