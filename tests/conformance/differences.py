@@ -1,0 +1,14 @@
+"""Where the reference, Debian's containerd-shim-runc-v2 1.6, does not do what we ask of Tandem.
+
+Tests named here run on Tandem alone; every other test runs on both with the same assertions.
+"""
+
+TANDEM_ONLY: dict[str, str] = {
+    "test_start_answers_the_newer_lines_in_json": "the 1.6 shim prints a bare address to everyone",
+    "test_info_names_the_runtime": "the 1.6 shim has no -info",
+    "test_duplicate_create_already_exists": "it mounts again and answers with code Unknown",
+    "test_every_method_answers_for_a_running_task": "it answers Unknown for what runc refuses",
+    "test_events_survive_containerds_absence_in_order": "its queue retries out of order and drops",
+    "test_signal_out_of_range_is_refused": "runc takes some numbers and fails with Unknown",
+    "test_delete_ends_instances_at_once": "runc's containers outlive their shim until `delete`",
+}

@@ -1,0 +1,36 @@
+"""For every test: it leaves the machine as it found it. The proof is `tests.support.leaks`.
+
+What a session fixture starts before the test is part of the baseline; a fixture that starts
+something for the whole session must therefore be named in the test's or a fixture's signature.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import leaks
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--shim",
+        metavar="PATH",
+        help="run tests/conformance on this shim v2 binary (default: runc's shim and ours)",
+    )
+
+
+def pytest_sessionstart() -> None:
+    leaks.become_subreaper()
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = leaks.Snapshot.take()
+    yield
+    found = leaks.leaks(before)
+    if "containerd" in request.fixturenames:
+        # gRPC's channel to a containerd opens and closes descriptors when it likes.
+        found = [line for line in found if not line.startswith(("fds: socket", "fds: anon_inode"))]
+    if found:
+        leaks.clean(before)
+        pytest.fail("left behind:\n  " + "\n  ".join(found), pytrace=False)

@@ -1,0 +1,284 @@
+"""containerd's side of a shim: runs the binary, dials its socket, calls Task, cleans up.
+
+Everything is done as containerd 1.6 does it (runtime/v2: binary.go, shim.go, manager.go), so that
+any shim v2 binary can be put under it.
+"""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
+
+from shim.api import task_pb2, types_pb2
+from tests.support import leaks
+from tests.support.bundle import NAMESPACES, Bundle, Input, Output, build_spec, overlay
+from tests.support.events_server import EventsServer
+from tests.support.ttrpc_client import ClosedError, RpcError, TtrpcClient
+
+M = TypeVar("M", bound=Message)
+TASK_V2 = "containerd.task.v2.Task"
+SANDBOX_ID = "io.kubernetes.cri.sandbox-id"
+NAMESPACE = "conformance"
+COMMAND_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class ShimBinary:
+    """A shim's binary and what its containerd's environment holds for it."""
+
+    path: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_tandem(self) -> bool:
+        return "tandem" in self.path.name
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a run of the binary ended."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        return self.stdout.decode()
+
+
+class Task:
+    """One container's task, over the connection that containerd opened for it."""
+
+    def __init__(self, bundle: Bundle, address: str) -> None:
+        self.bundle = bundle
+        self.id = bundle.container_id
+        self.address = address
+        self.client = TtrpcClient(address)
+
+    def call(self, method: str, request: Message, into: type[M]) -> M:
+        return self.client.call(TASK_V2, method, request, into)
+
+    def create(self, **fields: Any) -> task_pb2.CreateTaskResponse:
+        bundle = self.bundle
+        given: dict[str, Any] = {
+            "id": self.id,
+            "bundle": str(bundle.path),
+            "rootfs": bundle.rootfs,
+            "stdin": str(bundle.stdin.path) if bundle.stdin else "",
+            "stdout": str(bundle.stdout.path) if bundle.stdout else "",
+            "stderr": str(bundle.stderr.path) if bundle.stderr else "",
+        }
+        request = task_pb2.CreateTaskRequest(**(given | fields))
+        return self.call("Create", request, task_pb2.CreateTaskResponse)
+
+    def start(self) -> task_pb2.StartResponse:
+        return self.call("Start", task_pb2.StartRequest(id=self.id), task_pb2.StartResponse)
+
+    def state(self) -> task_pb2.StateResponse:
+        return self.call("State", task_pb2.StateRequest(id=self.id), task_pb2.StateResponse)
+
+    def kill(self, signal: int, *, everyone: bool = False) -> None:
+        request = task_pb2.KillRequest(id=self.id, signal=signal, all=everyone)
+        self.call("Kill", request, Empty)
+
+    def begin_wait(self) -> int:
+        return self.client.begin(TASK_V2, "Wait", task_pb2.WaitRequest(id=self.id))
+
+    def finish_wait(self, stream_id: int, timeout_s: float = 10.0) -> task_pb2.WaitResponse:
+        return self.client.finish(stream_id, task_pb2.WaitResponse, timeout_s)
+
+    def wait(self, timeout_s: float = 10.0) -> task_pb2.WaitResponse:
+        return self.finish_wait(self.begin_wait(), timeout_s)
+
+    def delete(self) -> task_pb2.DeleteResponse:
+        return self.call("Delete", task_pb2.DeleteRequest(id=self.id), task_pb2.DeleteResponse)
+
+    def pids(self) -> list[int]:
+        response = self.call("Pids", task_pb2.PidsRequest(id=self.id), task_pb2.PidsResponse)
+        return [process.pid for process in response.processes]
+
+    def connect(self, container_id: str | None = None) -> task_pb2.ConnectResponse:
+        request = task_pb2.ConnectRequest(id=self.id if container_id is None else container_id)
+        return self.call("Connect", request, task_pb2.ConnectResponse)
+
+    def close_io(self) -> None:
+        self.call("CloseIO", task_pb2.CloseIORequest(id=self.id, stdin=True), Empty)
+
+    def shutdown(self) -> None:
+        """Ask the shim to end; it may hang up before it answers."""
+        with contextlib.suppress(ClosedError):
+            self.call("Shutdown", task_pb2.ShutdownRequest(id=self.id), Empty)
+
+
+class ShimManager:
+    """Plays containerd for one test: a state directory, an events socket, and the shims' life."""
+
+    def __init__(self, shim: ShimBinary, directory: Path, rootfs: Path) -> None:
+        self.shim = shim
+        self.directory = directory
+        self.rootfs = rootfs
+        self.address = directory / "c.sock"
+        self.events = EventsServer(directory / "e.sock")
+        self.events.start()
+        self.tasks: list[Task] = []
+        self._bundles: list[Bundle] = []
+        self._ids = iter(range(1_000_000))
+
+    def new_id(self) -> str:
+        return f"{leaks.TOKEN}-{self.directory.name}-{next(self._ids)}"
+
+    def bundle(
+        self,
+        args: Sequence[str],
+        *,
+        env: Sequence[str] = (),
+        group: str = "",
+        stdin: bool = False,
+        namespaces: Sequence[str] = NAMESPACES,
+    ) -> Bundle:
+        """Write the bundle of a new container; `group` is the id of its pod sandbox."""
+        container_id = self.new_id()
+        annotations = {SANDBOX_ID: group} if group else {}
+        spec = build_spec(
+            container_id, args, env=env, annotations=annotations, namespaces=namespaces
+        )
+        path = self.directory / NAMESPACE / container_id
+        io = self.directory / "io" / container_id
+        io.mkdir(parents=True)
+        bundle = Bundle(
+            path=path,
+            container_id=container_id,
+            spec=spec,
+            rootfs=[overlay(self.rootfs, self.directory / "snapshots" / container_id)],
+            stdin=Input(io / "stdin") if stdin else None,
+            stdout=Output(io / "stdout"),
+            stderr=Output(io / "stderr"),
+        )
+        bundle.write()
+        self._bundles.append(bundle)
+        return bundle
+
+    def environment(self) -> dict[str, str]:
+        ours = {"GOMAXPROCS": "2", "TTRPC_ADDRESS": str(self.events.path)}
+        return {**os.environ, **self.shim.environment, **ours}
+
+    def arguments(self, container_id: str) -> list[str]:
+        return [
+            *(str(self.shim.path), "-namespace", NAMESPACE, "-address", str(self.address)),
+            *("-publish-binary", "/usr/bin/containerd", "-id", container_id),
+        ]
+
+    def spawn_start(
+        self, bundle: Bundle, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Run `start` with one pipe for stdout and stderr."""
+        return subprocess.Popen(
+            [*self.arguments(bundle.container_id), "start"],
+            cwd=bundle.path,
+            env=self.environment() | dict(environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+        )
+
+    def run_start(self, bundle: Bundle, environment: Mapping[str, str] | None = None) -> Answer:
+        """Run `start` until the pipe's end: a shim that keeps it open makes containerd hang."""
+        with self.spawn_start(bundle, environment) as process:
+            try:
+                output, _ = process.communicate(timeout=COMMAND_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return Answer(process.returncode, output, b"")
+
+    def start_shim(self, bundle: Bundle) -> str:
+        """Run `start` and return the address that it printed."""
+        answer = self.run_start(bundle)
+        assert answer.status == 0, answer.text
+        return answer.text.strip()
+
+    def run_delete(self, bundle: Bundle) -> Answer:
+        done = subprocess.run(
+            [*self.arguments(bundle.container_id), "-bundle", str(bundle.path), "delete"],
+            cwd=bundle.path,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=COMMAND_TIMEOUT_S,
+            process_group=0,
+            check=False,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def delete_leftovers(self, bundle: Bundle) -> task_pb2.DeleteResponse:
+        """Run `delete` as containerd does after every loss of a connection."""
+        answer = self.run_delete(bundle)
+        assert answer.status == 0, answer
+        return task_pb2.DeleteResponse.FromString(answer.stdout)
+
+    def connect(self, bundle: Bundle, address: str) -> Task:
+        task = Task(bundle, address)
+        self.tasks.append(task)
+        return task
+
+    def start_task(self, bundle: Bundle) -> Task:
+        """Run `start` and dial what it printed: a task ready for Create."""
+        return self.connect(bundle, self.start_shim(bundle))
+
+    def created(self, bundle: Bundle) -> Task:
+        task = self.start_task(bundle)
+        task.create()
+        return task
+
+    def running(self, bundle: Bundle) -> Task:
+        task = self.created(bundle)
+        task.start()
+        return task
+
+    def finish(self, task: Task) -> None:
+        """Take a task to its end as containerd and its client do, from whatever state it is in."""
+        with contextlib.suppress(ClosedError, FileNotFoundError, TimeoutError):
+            self._end(task)
+            task.shutdown()
+        task.client.close()
+
+    def _end(self, task: Task) -> None:
+        with contextlib.suppress(RpcError):
+            task.kill(9, everyone=True)
+        with contextlib.suppress(RpcError):
+            task.wait()
+        with contextlib.suppress(RpcError):
+            task.delete()
+
+    def close(self) -> None:
+        """End every shim that this test started, then run `delete` for each bundle."""
+        for task in self.tasks:
+            self.finish(task)
+        for bundle in self._bundles:
+            self.run_delete(bundle)
+            bundle.close()
+        self.events.stop()
+
+
+def mounted_below(directory: Path) -> list[str]:
+    return [point for point in leaks.mounts() if point.startswith(f"{directory}/")]
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; a zombie does not."""
+    with contextlib.suppress(OSError):
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        return text.rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
+def bind_mount(source: Path, *options: str) -> types_pb2.Mount:
+    return types_pb2.Mount(type="bind", source=str(source), options=["rbind", *options])
