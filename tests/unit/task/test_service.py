@@ -2,12 +2,8 @@
 
 import asyncio
 import os
-import re
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
-from google.protobuf.message import Message
 
 from shim.api import events_pb2, task_pb2
 from shim.errdefs import (
@@ -18,7 +14,6 @@ from shim.errdefs import (
     NotFoundError,
     UnimplementedError,
 )
-from shim.task.service import TaskService
 from tests.unit.task.fakes import EXITED_AT_NS, World, in_world, settle
 
 DELETE = task_pb2.DeleteRequest(id="c")
@@ -267,81 +262,6 @@ def test_kill_refuses_signals_that_do_not_exist(signal: int) -> None:
     in_world(scenario)
 
 
-def test_delete_gives_back_in_order_and_forgets() -> None:
-    async def scenario(world: World) -> None:
-        await world.stopped()
-        await settle()
-        await world.service.delete(DELETE)
-        assert world.calls == ["start", "after_exit", "finish", "release", "give_back"]
-        with pytest.raises(NotFoundError):
-            await world.service.delete(DELETE)
-        await world.created()
-
-    in_world(scenario)
-
-
-def test_delete_of_a_running_container_is_refused() -> None:
-    async def scenario(world: World) -> None:
-        await world.running()
-        with pytest.raises(FailedPreconditionError, match="running"):
-            await world.service.delete(DELETE)
-        assert "release" not in world.calls
-
-    in_world(scenario)
-
-
-def test_delete_of_a_created_container_kills_it() -> None:
-    async def scenario(world: World) -> None:
-        await world.created()
-        deleted = await world.service.delete(DELETE)
-        assert deleted.exit_status == 137
-        assert world.topics() == ["create", "exit", "delete"]
-
-    in_world(scenario)
-
-
-def test_delete_of_a_created_container_that_ends_by_itself_meanwhile() -> None:
-    async def scenario(world: World) -> None:
-        init = await world.created()
-        init.fails["kill"] = NotFoundError("it has ended already")
-        init.end(125)
-        deleted = await world.service.delete(DELETE)
-        assert deleted.exit_status == 125
-        assert world.service.is_empty
-
-    in_world(scenario)
-
-
-def test_delete_twice_at_once_releases_once() -> None:
-    async def scenario(world: World) -> None:
-        await world.stopped()
-        results = await asyncio.gather(
-            world.service.delete(DELETE), world.service.delete(DELETE), return_exceptions=True
-        )
-        assert sorted(type(result).__name__ for result in results) == [
-            "DeleteResponse",
-            "NotFoundError",
-        ]
-        assert world.calls.count("release") == 1
-        assert world.topics().count("delete") == 1
-
-    in_world(scenario)
-
-
-def test_delete_that_fails_can_be_repeated() -> None:
-    async def scenario(world: World) -> None:
-        init = await world.stopped()
-        init.fails["release"] = InternalError("cgroup is busy")
-        with pytest.raises(InternalError):
-            await world.service.delete(DELETE)
-        assert not world.service.is_empty
-        init.fails.clear()
-        await world.service.delete(DELETE)
-        assert world.topics().count("delete") == 1
-
-    in_world(scenario)
-
-
 def test_exit_is_told_even_if_ending_the_other_processes_fails() -> None:
     async def scenario(world: World) -> None:
         init = await world.running()
@@ -413,65 +333,3 @@ def test_containers_of_a_pod_do_not_touch_each_other() -> None:
         assert (await world.service.state(STATE)).status == task_pb2.RUNNING
 
     in_world(scenario)
-
-
-Call = Callable[[TaskService, str, str], Coroutine[Any, Any, Message]]
-
-WITH_EXEC_ID: dict[str, Call] = {
-    "start": lambda s, c, e: s.start(task_pb2.StartRequest(id=c, exec_id=e)),
-    "state": lambda s, c, e: s.state(task_pb2.StateRequest(id=c, exec_id=e)),
-    "wait": lambda s, c, e: s.wait(task_pb2.WaitRequest(id=c, exec_id=e)),
-    "kill": lambda s, c, e: s.kill(task_pb2.KillRequest(id=c, exec_id=e, signal=9)),
-    "delete": lambda s, c, e: s.delete(task_pb2.DeleteRequest(id=c, exec_id=e)),
-    "close_io": lambda s, c, e: s.close_io(task_pb2.CloseIORequest(id=c, exec_id=e, stdin=True)),
-}
-WITHOUT_EXEC_ID: dict[str, Call] = {
-    "pids": lambda s, c, _: s.pids(task_pb2.PidsRequest(id=c)),
-}
-UNBUILT: dict[str, Call] = {
-    "Pause": lambda s, c, _: s.pause(task_pb2.PauseRequest(id=c)),
-    "Resume": lambda s, c, _: s.resume(task_pb2.ResumeRequest(id=c)),
-    "Checkpoint": lambda s, c, _: s.checkpoint(task_pb2.CheckpointTaskRequest(id=c)),
-    "Exec": lambda s, c, _: s.exec(task_pb2.ExecProcessRequest(id=c)),
-    "ResizePty": lambda s, c, _: s.resize_pty(task_pb2.ResizePtyRequest(id=c)),
-    "Update": lambda s, c, _: s.update(task_pb2.UpdateTaskRequest(id=c)),
-    "Stats": lambda s, c, _: s.stats(task_pb2.StatsRequest(id=c)),
-}
-
-
-@pytest.mark.parametrize("verb", [*WITH_EXEC_ID, *WITHOUT_EXEC_ID])
-def test_verb_of_an_unknown_container_is_not_found(verb: str) -> None:
-    async def scenario(world: World) -> None:
-        with pytest.raises(NotFoundError, match="container nobody"):
-            await (WITH_EXEC_ID | WITHOUT_EXEC_ID)[verb](world.service, "nobody", "")
-
-    in_world(scenario)
-
-
-@pytest.mark.parametrize("verb", WITH_EXEC_ID)
-def test_verb_of_an_unknown_process_is_not_found_and_touches_nothing(verb: str) -> None:
-    async def scenario(world: World) -> None:
-        await world.created()
-        with pytest.raises(NotFoundError, match="no process e1"):
-            await WITH_EXEC_ID[verb](world.service, "c", "e1")
-        assert world.calls == []
-
-    in_world(scenario)
-
-
-@pytest.mark.parametrize("container_id", ["c", "nobody"])
-@pytest.mark.parametrize("verb", UNBUILT)
-def test_verb_that_is_not_built_says_so_whatever_it_names(verb: str, container_id: str) -> None:
-    async def scenario(world: World) -> None:
-        await world.created()
-        with pytest.raises(UnimplementedError, match=rf"^{verb} of container {container_id} "):
-            await UNBUILT[verb](world.service, container_id, "")
-
-    in_world(scenario)
-
-
-def test_every_verb_of_the_api_is_a_case_here() -> None:
-    methods = task_pb2.DESCRIPTOR.services_by_name["Task"].methods
-    names = {re.sub("(?<=[a-z])(?=[A-Z])", "_", method.name).lower() for method in methods}
-    unbuilt = {re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower() for name in UNBUILT}
-    assert names == {*WITH_EXEC_ID, *WITHOUT_EXEC_ID, *unbuilt, "create", "connect", "shutdown"}

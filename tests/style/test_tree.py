@@ -1,0 +1,152 @@
+"""The tree keeps its own rules: tested modules, short files, documents that tell the truth."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+# Modules without a test module of their name, and where they are tested instead.
+TESTED_IN = {
+    "shim/aot/eviction.py": "tests/unit/aot/test_cache.py",
+    "shim/daemon/__main__.py": "tests/integration/test_daemon.py",
+    "shim/daemon/serving.py": "tests/integration/test_daemon.py",
+    "shim/daemon/zygote.py": "tests/integration/test_daemon.py",
+    "shim/engine/compile.py": "tests/integration/test_engine.py",
+    "shim/engine/component.py": "tests/integration/test_engine.py",
+    "shim/engine/linkers.py": "tests/integration/test_engine.py",
+    "shim/engine/module.py": "tests/integration/test_engine.py",
+    "shim/engine/run.py": "tests/integration/test_engine.py",
+    "shim/jail/denied.py": "tests/unit/jail/test_seccomp.py",
+    "shim/jail/guard.py": "tests/integration/test_jail.py",
+    "shim/jail/tree.py": "tests/integration/test_jail.py",
+    "shim/launcher/fallback.py": "tests/integration/test_launchers.py",
+    "shim/launcher/install.py": "tests/integration/test_launchers.py",
+    "shim/process/stdio.py": "tests/integration/test_stdio.py",
+    "shim/task/container.py": "tests/unit/task/test_service.py",
+}
+# Modules that no test of this repository's machine part can ask alone, with the reason.
+UNTESTED_ALONE = {
+    "shim/instance/child.py": "a forked child: the conformance and security tests run it",
+    "shim/instance/init.py": "forks, which pytest's threads forbid: the conformance tests run it",
+    "shim/kernel/constants.py": "numbers of the kernel's headers",
+    "shim/pod/builder.py": "joins all rooms: the conformance tests run it",
+    "shim/pod/loading.py": "forks, which pytest's threads forbid: the conformance tests run it",
+    "shim/pod/main.py": "the composition root: the daemon's and conformance tests run it",
+    "shim/pod/params.py": "data only",
+    "shim/pod/rehearsal.py": "costs time or saves it, nothing else: every daemon runs it",
+    "shim/task/ports.py": "Protocols only",
+    "shim/ttrpc/codes.py": "numbers only",
+}
+MAX_LINES = 400
+GENERATED = ("shim/api/", "tests/support/api/")
+
+TRACKED = subprocess.run(
+    ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+).stdout.split("\n")[:-1]
+PRESENT = [name for name in TRACKED if (ROOT / name).is_file()]
+WRITTEN = [name for name in PRESENT if not name.startswith(GENERATED)]
+PYTHON = [name for name in WRITTEN if name.endswith(".py")]
+MODULES = [name for name in PYTHON if name.startswith("shim/") and not name.endswith("__init__.py")]
+DOCUMENTS = [name for name in WRITTEN if name.endswith(".md")]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def unit_test_of(name: str) -> str:
+    path = Path(name).relative_to("shim")
+    return str(Path("tests/unit") / path.parent / f"test_{path.name}")
+
+
+def test_modules_say_what_they_are_for() -> None:
+    assert [name for name in MODULES if not ast.get_docstring(ast.parse(read(name)))] == []
+
+
+def test_modules_have_a_test_or_are_named_with_a_reason() -> None:
+    tested = {name for name in MODULES if (ROOT / unit_test_of(name)).exists()}
+    listed = {*TESTED_IN, *UNTESTED_ALONE}
+    assert sorted(set(MODULES) - tested - listed) == [], "write a test or name it above"
+    assert sorted(tested & listed) == [], "these have a test module: take them off the lists"
+    assert sorted(TESTED_IN.keys() & UNTESTED_ALONE.keys()) == []
+    assert [test for test in TESTED_IN.values() if not (ROOT / test).exists()] == []
+
+
+def test_lists_name_modules_that_exist() -> None:
+    assert sorted({*TESTED_IN, *UNTESTED_ALONE} - set(MODULES)) == []
+
+
+def test_unit_tests_are_named_after_a_module() -> None:
+    """`test_service_refusals.py` is one of `service.py`'s, too."""
+    rooms = {"", *(name.split("/")[1] for name in MODULES if name.count("/") == 2)}
+    stems = {unit_test_of(name).removesuffix(".py") for name in MODULES}
+    lost = []
+    for name in PYTHON:
+        path = Path(name)
+        if not name.startswith("tests/unit/") or not path.name.startswith("test_"):
+            continue
+        room = "" if name.count("/") == 2 else name.split("/")[2]
+        words = path.stem.split("_")
+        names = {str(path.with_name("_".join(words[:n]))) for n in range(2, len(words) + 1)}
+        if room in rooms and not names & stems:
+            lost.append(name)
+    assert lost == []
+
+
+def test_files_are_short() -> None:
+    endings = (".py", ".c", ".sh", ".rs", "Makefile")
+    lengths = {name: len(read(name).splitlines()) for name in WRITTEN if name.endswith(endings)}
+    assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
+
+
+def test_nothing_is_left_for_later() -> None:
+    later = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
+    found = []
+    for name in WRITTEN:
+        if (ROOT / name).suffix in {".py", ".c", ".sh", ".md", ".toml", ".proto", ".rs", ""}:
+            found += [
+                f"{name}:{number}"
+                for number, line in enumerate(read(name).splitlines(), 1)
+                if later.search(line)
+            ]
+    assert found == []
+
+
+def paths_in(text: str) -> set[str]:
+    """What a document calls a file of this tree, in backticks: from its top, or from `shim/`."""
+    folders = {name.split("/")[0]: "" for name in PRESENT if "/" in name}
+    folders |= {name.split("/")[1]: "shim/" for name in MODULES if name.count("/") == 2}
+    ticked = re.findall(r"`([\w.-]+/[\w./-]*)`", text)
+    return {folders[path.split("/")[0]] + path for path in ticked if path.split("/")[0] in folders}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_document_names_paths_that_exist(name: str) -> None:
+    text = read(name)
+    assert sorted(path for path in paths_in(text) if not (ROOT / path).exists()) == []
+    links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text)
+    assert sorted(link for link in links if not (ROOT / name).parent.joinpath(link).exists()) == []
+
+
+def test_changelog_has_its_form() -> None:
+    lines = read("CHANGELOG.md").splitlines()
+    assert lines[0] == "# Changelog"
+    headings = [line for line in lines if line.startswith("## ")]
+    form = r"## (\[Unreleased\]|\[\d+\.\d+\.\d+\] - \d{4}-\d{2}-\d{2})"
+    assert headings
+    assert [line for line in headings if not re.fullmatch(form, line)] == []
+    versions = re.findall(r"## \[(\d+)\.(\d+)\.(\d+)\]", "\n".join(lines))
+    numbers = [tuple(map(int, version)) for version in versions]
+    assert numbers == sorted(set(numbers), reverse=True)
+    allowed = {"### Added", "### Changed", "### Fixed", "### Removed", "### Security"}
+    assert {line for line in lines if line.startswith("### ")} <= allowed
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    names = sorted(Path(name).name for name in DOCUMENTS if name.startswith("docs/decisions/"))
+    numbered = [name for name in names if re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", name)]
+    assert [int(name[:4]) for name in numbered] == list(range(1, len(numbered) + 1))
