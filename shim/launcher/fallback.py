@@ -76,22 +76,16 @@ def _ask(run_dir: RunDir, request: Request) -> Answer | None:
 def _start_daemon(run_dir: RunDir) -> bool:
     """Start a daemon unless one is starting or running; wait until it accepts."""
     run_dir.create()
-    lock_fd = os.open(run_dir.daemon_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     daemon: subprocess.Popen[bytes] | None = None
-    try:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # What the last daemon left would be dialled in vain.
-            run_dir.socket.unlink(missing_ok=True)
-            daemon = _spawn_daemon(run_dir, lock_fd)
-    except OSError:
-        # tandemd is missing or cannot be executed.
-        return False
-    finally:
-        # The lock belongs to the open file, which the daemon has too.
-        os.close(lock_fd)
     deadline = time.monotonic() + _DAEMON_START_S
     while time.monotonic() < deadline:
+        if daemon is None:
+            # Again and again: who has the lock may be a daemon that is about to end.
+            try:
+                daemon = _spawn_if_none_runs(run_dir)
+            except OSError:
+                # tandemd is missing or cannot be executed.
+                return False
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             if probe.connect_ex(os.fspath(run_dir.socket)) == 0:
                 return True
@@ -99,6 +93,20 @@ def _start_daemon(run_dir: RunDir) -> bool:
             return False
         time.sleep(_POLL_S)
     return False
+
+
+def _spawn_if_none_runs(run_dir: RunDir) -> subprocess.Popen[bytes] | None:
+    lock_fd = os.open(run_dir.daemon_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # What the last daemon left would be dialled in vain.
+        run_dir.socket.unlink(missing_ok=True)
+        return _spawn_daemon(run_dir, lock_fd)
+    except BlockingIOError:
+        return None
+    finally:
+        # The lock belongs to the open file, which the daemon has too.
+        os.close(lock_fd)
 
 
 def _spawn_daemon(run_dir: RunDir, lock_fd: int) -> subprocess.Popen[bytes]:

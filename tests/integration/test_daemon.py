@@ -1,12 +1,14 @@
 """The node daemon: started on demand, once; its end costs no pod and no next call."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -82,6 +84,28 @@ def test_daemon_is_started_once_by_many_at_once(node: Installed, launcher: str) 
     assert parents <= {daemon, os.getpid()}
     daemons = [p.pid for p in descendants(os.getpid()) if is_tandemd(p.pid)]
     assert [pid for pid in daemons if read_parent(pid) == os.getpid()] == [daemon]
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_daemon_that_is_about_to_end_is_succeeded_at_once(node: Installed, launcher: str) -> None:
+    """It still has the lock, and no socket any more."""
+    ending = os.open(node.run_dir / "tandemd.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(ending, fcntl.LOCK_EX)
+    begun = time.monotonic()
+    process = subprocess.Popen(
+        [node.bin / launcher, "-v"],
+        env=node.env(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    time.sleep(0.3)
+    assert process.poll() is None
+    os.close(ending)
+    out, err = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, out[:10], err) == (0, b"containerd", b"")
+    assert time.monotonic() - begun < 8
+    assert pid_of(node)
 
 
 def is_tandemd(pid: int) -> bool:
