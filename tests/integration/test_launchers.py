@@ -103,10 +103,10 @@ def test_launcher_says_what_is_wrong_with_a_bundle(
 
 
 def test_launcher_says_what_is_wrong_with_the_configuration(node: Installed, launcher: str) -> None:
-    node.home.config.write_text("[cach]")
+    node.home.config.write_text("[caches]")
     done = node.start(launcher, "c")
     assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr.decode().endswith("has an unknown key 'cach'\n")
+    assert done.stderr.decode().endswith("has an unknown key 'caches'\n")
 
 
 def test_launcher_starts_a_shim_and_is_silent(node: Installed, launcher: str) -> None:

@@ -42,7 +42,7 @@ def test_config_keeps_the_defaults_of_keys_that_are_not_there() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("cach = 1", "unknown key 'cach'"),
+        ("caches = 1", "unknown key 'caches'"),
         ("[cache]\nsize = 1", r"\[cache\] has an unknown key 'size'"),
         ("[cache]\n__doc__ = 'x'", "unknown key '__doc__'"),
         ("cache = 1", r"\[cache\] is not a table"),
