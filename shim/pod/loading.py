@@ -35,7 +35,12 @@ async def _run_loader(
     module_fd: int, identity: str, cache: Cache, limits: CompileLimits, reaper: Reaper
 ) -> Artefact:
     report, report_writer = os.pipe2(os.O_CLOEXEC)
-    pid = fork()
+    try:
+        pid = fork()
+    except BaseException:
+        os.close(report)
+        os.close(report_writer)
+        raise
     if pid == 0:
         os.close(report)
         run_loader(module_fd, identity, cache, limits, report_writer)

@@ -25,6 +25,7 @@ TESTED_IN = {
     "shim/jail/tree.py": "tests/integration/test_jail.py",
     "shim/launcher/fallback.py": "tests/integration/test_launchers.py",
     "shim/launcher/install.py": "tests/integration/test_launchers.py",
+    "shim/pod/loading.py": "tests/integration/test_loading.py",
     "shim/process/stdio.py": "tests/integration/test_stdio.py",
     "shim/task/container.py": "tests/unit/task/test_service.py",
 }
@@ -34,7 +35,6 @@ UNTESTED_ALONE = {
     "shim/instance/init.py": "forks, which pytest's threads forbid: the conformance tests run it",
     "shim/kernel/constants.py": "numbers of the kernel's headers",
     "shim/pod/builder.py": "joins all rooms: the conformance tests run it",
-    "shim/pod/loading.py": "forks, which pytest's threads forbid: the conformance tests run it",
     "shim/pod/main.py": "the composition root: the daemon's and conformance tests run it",
     "shim/pod/params.py": "data only",
     "shim/pod/rehearsal.py": "costs time or saves it, nothing else: every daemon runs it",
