@@ -120,7 +120,7 @@ class ContainerBuilder:
                     opened.callback(os.close, wasm.fd)
                     init = await self._build_wasm(container, wasm, stdio)
             stdio.close_child_fds()
-            return Built(init, stdio, undo.pop_all().close)
+            return Built(init, stdio, undo.pop_all().close, container.cgroup.oom_kills)
 
     def _read(self, request: task_pb2.CreateTaskRequest) -> _Container:
         bundle = Path(request.bundle)

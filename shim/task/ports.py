@@ -75,11 +75,15 @@ class Streams(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A created container; `give_back` undoes its mounts when its processes are gone."""
+    """A created container; `give_back` undoes its mounts when its processes are gone.
+
+    `oom_kills` counts what the kernel killed in it for want of memory; until `Init.release`.
+    """
 
     init: Init
     streams: Streams
     give_back: Callable[[], None]
+    oom_kills: Callable[[], int] = lambda: 0
 
 
 class Builder(Protocol):

@@ -234,6 +234,8 @@ class TaskService:
     def _exited(self, container: Container, ended: ExitInfo) -> None:
         container.exit = ended
         container.apply(Verb.EXIT)
+        if container.built.oom_kills():
+            self._events.publish(events_pb2.TaskOOM(container_id=container.id))
         event = events_pb2.TaskExit(
             container_id=container.id,
             id=container.id,
