@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cri.conftest import EVERY_KIND, Case, import_test_images, kinds, start_daemon
+from tests.cri.conftest import EVERY_KIND, Case, import_test_images, kinds
 from tests.support import images
 from tests.support.containerd import Containerd
 from tests.support.pods import ContainerSpec
@@ -15,12 +15,11 @@ from tests.support.probe import probe
 pytestmark = [pytest.mark.root, pytest.mark.containerd, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def containerd() -> Iterator[Containerd]:
-    """A containerd of these tests' own: they end it."""
+    """A containerd for each test: it ends it."""
     with Containerd() as started:
         import_test_images(started)
-        start_daemon(started)
         yield started
 
 

@@ -180,11 +180,12 @@ class Pod:
         self._cri = cri
         self.name = name
         self.handler = handler
-        self.folder = folder / name
+        uid = str(uuid.uuid4())
+        self.folder = folder / f"{name}-{uid}"
         self.id = ""
         self.containers: list[Container] = []
         self.config = api.PodSandboxConfig(
-            metadata=api.PodSandboxMetadata(name=name, uid=str(uuid.uuid4()), namespace="default"),
+            metadata=api.PodSandboxMetadata(name=name, uid=uid, namespace="default"),
             hostname=name,
             log_directory=str(self.folder / "logs"),
             dns_config=api.DNSConfig(servers=["127.0.0.1"]),

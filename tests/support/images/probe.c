@@ -71,11 +71,12 @@ static void list(const char *path) {
 }
 
 static void eat(long mebibytes) {
+  static char *volatile last; /* or the compiler leaves the memory out */
   long taken = 0;
   for (; taken < mebibytes; taken++) {
-    char *block = malloc(1 << 20);
-    if (!block) break;
-    memset(block, (int)taken | 1, 1 << 20);
+    last = malloc(1 << 20);
+    if (!last) break;
+    memset(last, (int)taken | 1, 1 << 20);
   }
   printf("ate %ld of %ld MiB\n", taken, mebibytes);
 }
