@@ -1,8 +1,10 @@
 """The shim's side of a Wasm instance: fork it, learn that it is ready, let it go, signal it."""
 
 import asyncio
+import contextlib
 import os
 import socket
+import time
 from collections.abc import Sequence
 
 import structlog
@@ -53,6 +55,7 @@ class WasmInit:
             ShimError: why it cannot be; the process is gone then.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        begun = time.monotonic()
         pid = fork()
         if pid == 0:
             run_instance(spec, theirs, stdio)
@@ -60,7 +63,7 @@ class WasmInit:
         ours.setblocking(False)  # noqa: FBT003 (the socket API's)
         init = cls(pid, reaper.watch(pid), ours, cgroup, reaper)
         try:
-            await init._until_ready()
+            await init._until_ready(begun)
         except BaseException:
             init._end()
             await asyncio.shield(init.exited)
@@ -108,12 +111,13 @@ class WasmInit:
         if self._reaper.is_unreaped(self.pid):
             os.kill(self.pid, 9)
 
-    async def _until_ready(self) -> None:
+    async def _until_ready(self, begun: float) -> None:
         message = await self._receive()
         if isinstance(message, Forked):
             await asyncio.shield(self.exited)
-            self.pid, self.exited = message.pid, self._reaper.watch(message.pid)
-            self._control.send(ADOPTED)
+            self.pid, self.exited = message.pid, self._reaper.adopt(message.pid, begun)
+            with contextlib.suppress(ConnectionError):
+                self._control.send(ADOPTED)
             message = await self._receive()
         match message:
             case Ready(warnings=warnings):
@@ -131,5 +135,9 @@ class WasmInit:
 
     async def _receive(self) -> Message | None:
         loop = asyncio.get_running_loop()
-        datagram = await loop.sock_recv(self._control, MAX_MESSAGE_BYTES)
+        try:
+            datagram = await loop.sock_recv(self._control, MAX_MESSAGE_BYTES)
+        except ConnectionError:
+            # It died with a message of ours unread.
+            return None
         return decode(datagram) if datagram else None

@@ -68,7 +68,7 @@ def decode(datagram: bytes) -> Message:
     """
     try:
         match json.loads(datagram):
-            case {"kind": "forked", "pid": int(pid)} if not isinstance(pid, bool):
+            case {"kind": "forked", "pid": int(pid)} if not isinstance(pid, bool) and pid > 1:
                 return Forked(pid)
             case {"kind": "ready", "warnings": [*warnings]} if all(
                 isinstance(warning, str) for warning in warnings

@@ -20,6 +20,7 @@ TESTED_IN = {
     "shim/engine/linkers.py": "tests/integration/test_engine.py",
     "shim/engine/module.py": "tests/integration/test_engine.py",
     "shim/engine/run.py": "tests/integration/test_engine.py",
+    "shim/instance/init.py": "tests/integration/test_instance.py",
     "shim/jail/denied.py": "tests/unit/jail/test_seccomp.py",
     "shim/jail/guard.py": "tests/integration/test_jail.py",
     "shim/jail/tree.py": "tests/integration/test_jail.py",
@@ -32,7 +33,6 @@ TESTED_IN = {
 # Modules that no test of this repository's machine part can ask alone, with the reason.
 UNTESTED_ALONE = {
     "shim/instance/child.py": "a forked child: the conformance and security tests run it",
-    "shim/instance/init.py": "forks, which pytest's threads forbid: the conformance tests run it",
     "shim/kernel/constants.py": "numbers of the kernel's headers",
     "shim/pod/builder.py": "joins all rooms: the conformance tests run it",
     "shim/pod/main.py": "the composition root: the daemon's and conformance tests run it",

@@ -18,7 +18,7 @@ from shim.instance.messages import (
 )
 
 messages = st.one_of(
-    st.builds(Forked, st.integers(1, 2**22)),
+    st.builds(Forked, st.integers(2, 2**22)),
     st.builds(Ready, st.lists(st.text()).map(tuple)),
     st.builds(Failed, st.sampled_from(["InternalError", "NotFoundError"]), st.text()),
 )
@@ -49,6 +49,7 @@ def test_message_hostile_bytes_are_an_internal_error_or_well_typed(datagram: byt
     match message:
         case Forked(pid=pid):
             assert type(pid) is int
+            assert pid > 1, "a signal to it would reach more than a process"
         case Ready(warnings=warnings):
             assert all(type(warning) is str for warning in warnings)
         case Failed(error=error, text=text):
