@@ -8,6 +8,7 @@ Rules: stdlib only. containerd's runtime options may name another file of the sa
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +54,27 @@ class Config:
 def load_config(path: Path) -> Config:
     """Read a configuration file; a missing default file is an empty one.
 
+    What the daemon has read, a file that did not change since, its children need not parse again.
+
     Raises:
         InvalidArgumentError: it cannot be read, is not TOML, or holds an unknown key or a wrong
-        type.
+            type.
     """
     try:
-        text = path.read_bytes().decode()
+        status = path.stat()
     except FileNotFoundError:
         if path == Path(DEFAULT_PATH):
             return Config()
         raise InvalidArgumentError(f"configuration {path} does not exist") from None
+    except OSError as error:
+        raise InvalidArgumentError(f"configuration {path} cannot be read: {error}") from error
+    return _load_version(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _load_version(path: Path, *_version: int) -> Config:
+    try:
+        text = path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgumentError(f"configuration {path} cannot be read: {error}") from error
     return parse_config(text, name=str(path))

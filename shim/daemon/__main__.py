@@ -6,10 +6,13 @@ launchers and daemon share. A launcher that starts the daemon hands over the loc
 """
 
 import argparse
+import contextlib
 import fcntl
 import os
 import sys
+from pathlib import Path
 
+from shim.config import DEFAULT_PATH, PATH_VARIABLE, load_config
 from shim.daemon.zygote import Zygote, report
 from shim.errdefs import ShimError
 from shim.pod.main import Host
@@ -30,6 +33,9 @@ def main() -> int:
             return 0
         os.set_inheritable(lock_fd, False)  # noqa: FBT003 (os's)
         os.chdir("/")
+        # Not to use it: to have it parsed. Whoever needs it is told what is wrong with it.
+        with contextlib.suppress(ShimError):
+            load_config(Path(os.environ.get(PATH_VARIABLE) or DEFAULT_PATH))
         Zygote(run_dir, lock_fd, Host.prepare()).serve()
     except (ShimError, OSError) as error:
         report(str(error))

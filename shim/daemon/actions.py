@@ -2,17 +2,21 @@
 launcher.
 
 Rules: whatever goes wrong becomes a text on the caller's stderr and status 1: containerd shows it
-to whoever waits for the pod.
+to whoever waits for the pod. The daemon's child moves to where the launcher stands only for work
+that has to be done there; what a look through the launcher's root shows to be done already leaves
+the child as it was, fit for the next call.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from shim.daemon import context
-from shim.daemon.delete import delete
+from shim.daemon.delete import delete, delete_nothing
 from shim.daemon.info import runtime_info, version_text
 from shim.daemon.params import Action, Params, parse_params
 from shim.daemon.request import Answer, Request
-from shim.daemon.start import start
+from shim.daemon.start import begin, join, plan_start
 from shim.errdefs import ShimError
 from shim.pod.params import Pod
 from shim.rundir import RunDir
@@ -26,28 +30,54 @@ class Outcome:
     pod: Pod | None = None
 
 
-def perform(request: Request, run_dir: RunDir, launcher_pid: int | None) -> Outcome:
-    """Do what the request asks; `launcher_pid` is None where this process is the launcher
-    itself."""
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """The launcher behind a call; `leave_pool` is called before this process becomes part of it."""
+
+    pid: int
+    leave_pool: Callable[[], None]
+
+    @property
+    def root(self) -> Path:
+        """The launcher's root directory, in its mount namespace (proc_pid_root(5))."""
+        return Path(f"/proc/{self.pid}/root")
+
+    def step_into_place(self, cwd: str) -> None:
+        """Go where the launcher stands."""
+        self.leave_pool()
+        context.adopt(self.pid, cwd)
+
+
+def perform(request: Request, run_dir: RunDir, launcher: Launcher | None) -> Outcome:
+    """Do what the request asks; no launcher where this process is the launcher itself."""
     try:
-        params = parse_params(request.argv)
-        if launcher_pid is not None and params.action in {Action.START, Action.DELETE}:
-            context.adopt(launcher_pid, request.cwd)
-        return _perform(params, request, run_dir)
+        return _perform(parse_params(request.argv), request, run_dir, launcher)
     except ShimError as error:
         return Outcome(Answer(status=1, stderr=f"tandem: {error}\n".encode()))
     except Exception as error:  # noqa: BLE001 (the caller's stderr is where it is seen)
         return Outcome(Answer(status=1, stderr=f"tandem: internal error: {error!r}\n".encode()))
 
 
-def _perform(params: Params, request: Request, run_dir: RunDir) -> Outcome:
+def _perform(
+    params: Params, request: Request, run_dir: RunDir, launcher: Launcher | None
+) -> Outcome:
+    root = launcher.root if launcher else Path("/")
     match params.action:
         case Action.VERSION:
             return Outcome(Answer(stdout=version_text()))
         case Action.INFO:
             return Outcome(Answer(stdout=runtime_info()))
         case Action.DELETE:
-            return Outcome(Answer(stdout=delete(params, request.cwd, run_dir)))
+            answer = delete_nothing(params, request.cwd, run_dir, root)
+            if answer is None:
+                if launcher:
+                    launcher.step_into_place(request.cwd)
+                answer = delete(params, request.cwd, run_dir)
+            return Outcome(Answer(stdout=answer))
         case Action.START:
-            started = start(params, request, run_dir)
-            return Outcome(Answer(stdout=started.reply), started.pod)
+            plan = plan_start(params, request, run_dir, root)
+            if join(plan, root):
+                return Outcome(Answer(stdout=plan.reply))
+            if launcher:
+                launcher.step_into_place(request.cwd)
+            return Outcome(Answer(stdout=plan.reply), begin(plan))

@@ -5,7 +5,6 @@ costs two file look-ups where there is nothing to clean; never touches another c
 or a live shim.
 """
 
-import contextlib
 import signal
 import subprocess
 import time
@@ -23,6 +22,15 @@ from shim.rundir import RunDir
 _RUNTIME_TIMEOUT_S = 4.0
 
 
+def delete_nothing(params: Params, cwd: str, run_dir: RunDir, root: Path) -> bytes | None:
+    """The answer where nothing has to be cleaned, else None; looks below `root`, changes
+    nothing."""
+    bundle = _below(root, params.bundle or cwd)
+    if read_record(bundle) is not None or _socket_of(bundle, run_dir) is not None:
+        return None
+    return _answer(read_pid(bundle))
+
+
 def delete(params: Params, cwd: str, run_dir: RunDir) -> bytes:
     """Clean up, and return the DeleteResponse that containerd reads.
 
@@ -35,13 +43,31 @@ def delete(params: Params, cwd: str, run_dir: RunDir) -> bytes:
     if record is not None:
         _clean(params.id, record)
         remove_record(bundle)
-    with contextlib.suppress(OSError):
-        address = (bundle / "address").read_text().removeprefix("unix://")
-        if Path(address).parent == run_dir.task_sockets:
-            sockets.remove_dead(run_dir, Path(address))
+    path = _socket_of(bundle, run_dir)
+    if path is not None:
+        sockets.remove_dead(run_dir, path)
+    return _answer(pid)
+
+
+def _answer(pid: int) -> bytes:
     response = task_pb2.DeleteResponse(pid=pid, exit_status=128 + signal.SIGKILL)
     response.exited_at.FromNanoseconds(time.time_ns())
     return response.SerializeToString()
+
+
+def _socket_of(bundle: Path, run_dir: RunDir) -> Path | None:
+    """The shim's socket, if it is there and nobody listens."""
+    try:
+        path = Path((bundle / "address").read_text().removeprefix("unix://"))
+    except OSError:
+        return None
+    if path.parent != run_dir.task_sockets or not path.exists() or sockets.is_alive(path):
+        return None
+    return path
+
+
+def _below(root: Path, path: str) -> Path:
+    return root / path.lstrip("/")
 
 
 def _clean(container_id: str, record: Record) -> None:

@@ -8,9 +8,11 @@ import contextlib
 import os
 import socket
 import struct
+from collections.abc import Callable
 
 from shim import sockets
-from shim.daemon.actions import perform
+from shim.daemon import context
+from shim.daemon.actions import Launcher, perform
 from shim.daemon.info import NAME
 from shim.daemon.request import (
     REQUEST_HEAD_BYTES,
@@ -29,8 +31,12 @@ _REQUEST_TIMEOUT_S = 10.0
 _PEER = struct.Struct("3i")
 
 
-def serve_launcher(connection: socket.socket, run_dir: RunDir) -> Pod | None:
+def serve_launcher(
+    connection: socket.socket, run_dir: RunDir, leave_pool: Callable[[], None]
+) -> Pod | None:
     """Serve one call; returns the pod whose shim this process has to become, if any.
+
+    `leave_pool` is called before this process changes so that it cannot serve another call.
 
     Raises:
         ConnectionError: the launcher went away.
@@ -43,16 +49,16 @@ def serve_launcher(connection: socket.socket, run_dir: RunDir) -> Pod | None:
         except ShimError as error:
             _send(connection, Answer(1, stderr=f"tandem: {error}\n".encode()))
             return None
-        outcome = perform(request, run_dir, launcher_pid)
+        outcome = perform(request, run_dir, Launcher(launcher_pid, leave_pool))
         _send(connection, outcome.answer)
     return outcome.pod
 
 
 def warm_up(run_dir: RunDir) -> None:
     """Walk the paths that a call will walk, so that their pages are this process's own already."""
-    # Has no bundle, so it ends where it would read one.
     flags = ("-namespace", "n", "-id", "i")
-    perform(Request((NAME, *flags, "start"), (), "/proc"), run_dir, os.getpid())
+    perform(Request((NAME, *flags, "delete"), (), "/proc"), run_dir, None)
+    context.adopt(os.getpid(), "/")
     parse_spec(b'{"process": {"args": ["x"], "user": {}}, "mounts": [{}], "annotations": {}}')
     run_dir.task_socket("a", "n", "i")
     with sockets.locked(run_dir):

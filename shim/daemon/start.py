@@ -23,50 +23,79 @@ _GROUP_ANNOTATIONS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """The bytes to answer, and the pod shim to become, unless one is alive already."""
+class StartPlan:
+    """What a `start` call comes down to."""
 
+    namespace: str
+    group: str
+    bundle: Path
+    socket_path: Path
     reply: bytes
-    pod: Pod | None
+    ttrpc_address: str
+    env: dict[str, str]
+    run_dir: RunDir
+    config_path: Path
 
 
-def start(params: Params, request: Request, run_dir: RunDir) -> Started:
-    """Find or bind the pod's socket.
+def plan_start(params: Params, request: Request, run_dir: RunDir, root: Path) -> StartPlan:
+    """Read the bundle below `root` and name the pod's socket; changes nothing.
 
     Raises:
-        InvalidArgumentError: the bundle's config.json or the node's configuration is unusable.
+        InvalidArgumentError: the bundle's config.json is unusable.
     """
-    bundle = Path(request.cwd)
     env = request.env_map()
-    config = load_config(Path(env.get(PATH_VARIABLE) or DEFAULT_PATH))
-    group = _group(bundle, params.id)
+    bundle = Path(request.cwd)
+    group = _group(root, bundle, params.id)
     path = run_dir.task_socket(params.address, params.namespace, group)
-    address = f"unix://{path}"
-    # Before the socket: where this fails, none is left that nobody serves.
-    _write_address(bundle, address)
-    listener = sockets.bind_or_find(run_dir, path)
-    reply = encode_address(address, Caller.from_env(env))
-    if listener is None:
-        return Started(reply, None)
-    return Started(
-        reply,
-        Pod(
-            listener=listener,
-            socket_path=path,
-            namespace=params.namespace,
-            group=group,
-            bundle=bundle,
-            ttrpc_address=env.get("TTRPC_ADDRESS") or params.address + ".ttrpc",
-            env=env,
-            run_dir=run_dir,
-            config=config,
-        ),
+    return StartPlan(
+        namespace=params.namespace,
+        group=group,
+        bundle=bundle,
+        socket_path=path,
+        reply=encode_address(f"unix://{path}", Caller.from_env(env)),
+        ttrpc_address=env.get("TTRPC_ADDRESS") or params.address + ".ttrpc",
+        env=env,
+        run_dir=run_dir,
+        config_path=Path(env.get(PATH_VARIABLE) or DEFAULT_PATH),
     )
 
 
-def _group(bundle: Path, container_id: str) -> str:
+def join(plan: StartPlan, root: Path) -> bool:
+    """Whether the pod has a shim already; the bundle below `root` then holds its address."""
+    if not plan.socket_path.exists() or not sockets.is_alive(plan.socket_path):
+        return False
+    _write_address(_below(root, plan.bundle), plan.socket_path)
+    return True
+
+
+def begin(plan: StartPlan) -> Pod | None:
+    """Bind the pod's socket; None where another call has done so meanwhile.
+
+    Raises:
+        InvalidArgumentError: the node's configuration is unusable.
+    """
+    config = load_config(plan.config_path)
+    # Before the socket: where this fails, none is left that nobody serves.
+    _write_address(plan.bundle, plan.socket_path)
+    listener = sockets.bind_or_find(plan.run_dir, plan.socket_path)
+    if listener is None:
+        return None
+    return Pod(
+        listener=listener,
+        socket_path=plan.socket_path,
+        namespace=plan.namespace,
+        group=plan.group,
+        bundle=plan.bundle,
+        ttrpc_address=plan.ttrpc_address,
+        env=plan.env,
+        run_dir=plan.run_dir,
+        config=config,
+    )
+
+
+def _group(root: Path, bundle: Path, container_id: str) -> str:
     try:
-        spec = parse_spec((bundle / "config.json").read_bytes())
+        spec = parse_spec((_below(root, bundle) / "config.json").read_bytes())
     except OSError as error:
         name = os.fspath(bundle)[:200]
         raise InvalidArgumentError(f"bundle {name}: config.json: {error.strerror}") from error
@@ -76,11 +105,15 @@ def _group(bundle: Path, container_id: str) -> str:
     return container_id
 
 
-def _write_address(bundle: Path, address: str) -> None:
+def _below(root: Path, path: Path) -> Path:
+    return root / path.relative_to("/")
+
+
+def _write_address(bundle: Path, socket_path: Path) -> None:
     """Leave the address where containerd 1.x looks for it after a restart, whole or not at all."""
     fd = os.open(bundle / ".address", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, address.encode())
+        os.write(fd, f"unix://{socket_path}".encode())
     finally:
         os.close(fd)
     (bundle / ".address").rename(bundle / "address")

@@ -110,20 +110,31 @@ class Zygote:
                 os.close(fd)
             os.setsid()
             warm_up(self._run_dir)
-            connection, _ = self._listener.accept()
-            LINUX.prctl(_PR_SET_PDEATHSIG, 0)
-            self._listener.close()
-            os.close(working)
-            pod = serve_launcher(connection, self._run_dir)
-            if pod is not None:
-                run_pod(pod, self._host)
+            self._serve(working)
             status = 0
-        except ConnectionError:
-            pass
         except BaseException:  # noqa: BLE001 (the last frame of this process: say it and end)
             traceback.print_exc()
         finally:
             os._exit(status)
+
+    def _serve(self, working: int) -> None:
+        """Serve calls until one makes this process part of a pod or a clean-up; see that
+        through."""
+        in_pool = True
+
+        def leave_pool() -> None:
+            nonlocal in_pool
+            in_pool = False
+            LINUX.prctl(_PR_SET_PDEATHSIG, 0)
+            self._listener.close()
+            os.close(working)
+
+        while in_pool:
+            connection, _ = self._listener.accept()
+            with contextlib.suppress(ConnectionError):
+                pod = serve_launcher(connection, self._run_dir, leave_pool)
+                if pod is not None:
+                    run_pod(pod, self._host)
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

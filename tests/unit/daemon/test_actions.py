@@ -8,8 +8,9 @@ import pytest
 import shim
 from shim.api import info_pb2, task_pb2
 from shim.daemon import actions
-from shim.daemon.actions import perform
+from shim.daemon.actions import Launcher, perform
 from shim.daemon.request import Answer, Request
+from shim.record import Record, write_record
 from shim.rundir import RunDir
 
 FLAGS = ("-namespace", "n", "-address", "/c.sock", "-id", "c")
@@ -65,17 +66,54 @@ def test_failure_that_nobody_expected_is_told_too(
     def fail(*_: object) -> bytes:
         raise error
 
-    monkeypatch.setattr(actions, "delete", fail)
+    monkeypatch.setattr(actions, "delete_nothing", fail)
     answer = ask(run_dir, *FLAGS, "delete")
     assert answer.status == 1
     assert answer.stderr.startswith(b"tandem: internal error: ")
 
 
-def test_only_calls_that_touch_the_bundle_take_the_launchers_place(
-    run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
+class Watched:
+    """A launcher, and what became of the process that serves it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps: list[object] = []
+        self.launcher = Launcher(os.getpid(), lambda: self.steps.append("left the pool"))
+        monkeypatch.setattr(
+            "shim.daemon.context.adopt", lambda pid, cwd: self.steps.append((pid, cwd))
+        )
+
+
+@pytest.mark.parametrize("words", [("-v",), ("-info",), (*FLAGS, "delete"), (*FLAGS, "nonsense")])
+def test_call_without_work_leaves_its_process_fit_for_the_next(
+    run_dir: RunDir, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
-    adopted: list[tuple[int, str]] = []
-    monkeypatch.setattr("shim.daemon.context.adopt", lambda pid, cwd: adopted.append((pid, cwd)))
-    for words in (("-v",), ("-info",), (*FLAGS, "delete")):
-        perform(Request(("shim", *words), (), "/proc"), run_dir, os.getpid())
-    assert adopted == [(os.getpid(), "/proc")]
+    watched = Watched(monkeypatch)
+    perform(Request(("shim", *words), (), str(tmp_path)), run_dir, watched.launcher)
+    assert watched.steps == []
+
+
+def test_call_that_has_to_clean_takes_the_launchers_place(
+    run_dir: RunDir, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    watched = Watched(monkeypatch)
+    write_record(tmp_path, Record(rootfs=str(tmp_path / "rootfs")))
+    request = Request(("shim", *FLAGS, "delete"), (), str(tmp_path))
+    assert perform(request, run_dir, watched.launcher).answer.status == 0
+    assert watched.steps == ["left the pool", (os.getpid(), str(tmp_path))]
+
+
+def test_start_of_a_new_pod_takes_the_launchers_place(
+    run_dir: RunDir, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    watched = Watched(monkeypatch)
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "tandem.toml").write_text("")
+    env = (f"TANDEM_CONFIG={tmp_path / 'tandem.toml'}",)
+    request = Request(("shim", *FLAGS, "start"), env, str(tmp_path))
+    first = perform(request, run_dir, watched.launcher)
+    assert first.pod is not None
+    assert watched.steps == ["left the pool", (os.getpid(), str(tmp_path))]
+    second = perform(request, run_dir, watched.launcher)
+    first.pod.listener.close()
+    assert (second.pod, second.answer) == (None, first.answer)
+    assert len(watched.steps) == 2

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,19 @@ import pytest
 
 from shim.daemon.params import Action, Params
 from shim.daemon.request import Request
-from shim.daemon.start import Started, start
+from shim.daemon.start import begin, join, plan_start
 from shim.errdefs import InvalidArgumentError
+from shim.pod.params import Pod
 from shim.rundir import RunDir
 
 SANDBOX = "io.kubernetes.cri.sandbox-id"
 RUNC_GROUP = "io.containerd.runc.v2.group"
+
+
+@dataclass(frozen=True)
+class Started:
+    reply: bytes
+    pod: Pod | None
 
 
 class Caller:
@@ -43,7 +51,9 @@ class Caller:
     def start_in(self, bundle: Path, container_id: str, address: str = "/c.sock") -> Started:
         params = Params(Action.START, namespace="n", id=container_id, address=address)
         request = Request(("shim", "start"), tuple(self.env), str(bundle))
-        self.started.append(start(params, request, self.run_dir))
+        plan = plan_start(params, request, self.run_dir, Path("/"))
+        pod = None if join(plan, Path("/")) else begin(plan)
+        self.started.append(Started(plan.reply, pod))
         return self.started[-1]
 
 
