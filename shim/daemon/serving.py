@@ -6,6 +6,7 @@ given up.
 
 import contextlib
 import os
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from shim.pod.params import Pod
 from shim.rundir import RunDir
 
 _REQUEST_TIMEOUT_S = 10.0
+_PATIENCE_S = 0.1
 _PEER = struct.Struct("3i")
 
 
@@ -36,7 +38,8 @@ def serve_launcher(
 ) -> Pod | None:
     """Serve one call; returns the pod whose shim this process has to become, if any.
 
-    `leave_pool` is called before this process changes so that it cannot serve another call.
+    `leave_pool` is called, maybe twice, before this process changes so that it cannot serve another
+    call, or waits for a slow launcher.
 
     Raises:
         ConnectionError: the launcher went away.
@@ -45,7 +48,7 @@ def serve_launcher(
     with connection:
         try:
             launcher_pid = _peer_pid(connection)
-            request = _receive(connection)
+            request = _receive(connection, leave_pool)
         except ShimError as error:
             _send(connection, Answer(1, stderr=f"tandem: {error}\n".encode()))
             return None
@@ -74,15 +77,21 @@ def _peer_pid(connection: socket.socket) -> int:
     return int(pid)
 
 
-def _receive(connection: socket.socket) -> Request:
-    head = _receive_exactly(connection, REQUEST_HEAD_BYTES)
-    return decode_request(head, _receive_exactly(connection, body_bytes(head)))
+def _receive(connection: socket.socket, leave_pool: Callable[[], None]) -> Request:
+    head = _receive_exactly(connection, REQUEST_HEAD_BYTES, leave_pool)
+    return decode_request(head, _receive_exactly(connection, body_bytes(head), leave_pool))
 
 
-def _receive_exactly(connection: socket.socket, size: int) -> bytes:
+def _receive_exactly(connection: socket.socket, size: int, leave_pool: Callable[[], None]) -> bytes:
     chunks: list[bytes] = []
     while size:
-        chunk = connection.recv(min(size, 1 << 20))
+        if not select.select([connection], [], [], _PATIENCE_S)[0]:
+            # Others must not wait for this one.
+            leave_pool()
+        try:
+            chunk = connection.recv(min(size, 1 << 20))
+        except TimeoutError:
+            raise ConnectionAbortedError("the launcher says nothing") from None
         if not chunk:
             raise ConnectionResetError("the launcher went away")
         chunks.append(chunk)

@@ -124,6 +124,8 @@ class Zygote:
 
         def leave_pool() -> None:
             nonlocal in_pool
+            if not in_pool:
+                return
             in_pool = False
             LINUX.prctl(_PR_SET_PDEATHSIG, 0)
             self._listener.close()
