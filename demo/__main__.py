@@ -7,6 +7,7 @@ Everything lives in a temporary folder and in namespaces of its own, and is gone
 
 import os
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -126,4 +127,10 @@ def page_lines(body: bytes) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Ends like Ctrl-C: through the cleaning up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(130)

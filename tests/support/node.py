@@ -3,7 +3,8 @@
 Nothing that a node does (bridges, iptables, mounts, netns files, daemonised shims) reaches the
 machine. The first process of the pid namespace holds the room open; killing it kills everything in
 it, whatever has been started there and by whom. It dies with the thread that made it, so a killed
-test run leaves no process behind. Pids inside are not pids of the machine: see `processes`.
+test run leaves no process behind; Ctrl-C does not reach it, so that it can be ended in order. Pids
+inside are not pids of the machine: see `processes`.
 
 Under /run, everything is the room's own. Cgroups are the machine's: `remove_cgroups` clears them.
 """
@@ -61,6 +62,7 @@ class Room:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         assert self._holder.stdout is not None
         assert self._holder.stderr is not None
@@ -93,6 +95,7 @@ class Room:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=env,
+                start_new_session=True,
             )
         return Service(process)
 
