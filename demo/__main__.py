@@ -65,31 +65,16 @@ def import_images(containerd: Containerd, python: Path) -> None:
 
 
 def run_containers(containerd: Containerd, pod: Pod) -> None:
-    """Start both containers and show what they did."""
+    """Start both containers, the Wasm one twice, and show what they did."""
     readings, site = pod.volume("readings"), pod.volume("site")
     rows = write_readings(readings / "2025.csv")
-    httpd = ContainerSpec(
-        "httpd",
-        images.BUSYBOX,
-        ["httpd", "-f", "-v", "-p", str(PORT), "-h", "/site"],
-        volumes=[Volume(site, "/site", readonly=True)],
-    )
     with step("start the Linux container: busybox httpd"):
-        server = pod.start(httpd)
-    report = ContainerSpec(
-        "report",
-        PYTHON_IMAGE,
-        args=["/readings/2025.csv", "/site/index.html"],
-        env={"TITLE": "Temperatures of 2025"},
-        volumes=[Volume(readings, "/readings", readonly=True), Volume(site, "/site")],
-        user=1000,
-        readonly_rootfs=True,
-    )
+        server = pod.start(httpd(site))
     with step("start the Wasm container: CPython, compiled once"):
-        writer = pod.create(report).start(START_SECONDS)
+        writer = pod.create(report(readings, site)).start(START_SECONDS)
     with step(f"wait for it: statistics of {rows} rows"):
         finish(writer)
-    again = pod.create(report)
+    again = pod.create(report(readings, site))
     with step("start a second one: compiled code from the cache"):
         again.start(START_SECONDS)
     with step("wait for it"):
@@ -105,6 +90,26 @@ def run_containers(containerd: Containerd, pod: Pod) -> None:
     say("")
 
 
+def httpd(site: Path) -> ContainerSpec:
+    """The Linux container: serves a volume."""
+    command = ["httpd", "-f", "-v", "-p", str(PORT), "-h", "/site"]
+    volume = Volume(site, "/site", readonly=True)
+    return ContainerSpec("httpd", images.BUSYBOX, command, volumes=[volume])
+
+
+def report(readings: Path, site: Path) -> ContainerSpec:
+    """The Wasm container: reads one volume and writes the other."""
+    return ContainerSpec(
+        "report",
+        PYTHON_IMAGE,
+        args=["/readings/2025.csv", "/site/index.html"],
+        env={"TITLE": "Temperatures of 2025"},
+        volumes=[Volume(readings, "/readings", readonly=True), Volume(site, "/site")],
+        user=1000,
+        readonly_rootfs=True,
+    )
+
+
 def finish(container: Container) -> None:
     """Wait for the end of a container.
 
@@ -114,6 +119,7 @@ def finish(container: Container) -> None:
     status = container.wait(timeout=120)
     if status.exit_code != 0:
         raise RuntimeError(f"container ended with {status.exit_code}: {container.stderr}")
+    container.wait_for_log("wrote")
 
 
 def page_lines(body: bytes) -> list[str]:
