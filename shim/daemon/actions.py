@@ -3,7 +3,7 @@ launcher.
 
 Rules: whatever goes wrong becomes a text on the caller's stderr and status 1: containerd shows it
 to whoever waits for the pod. The daemon's child moves to where the launcher stands only for work
-that has to be done there; what a look through the launcher's root shows to be done already leaves
+that has to be done there; what a look through the launcher's cwd shows to be done already leaves
 the child as it was, fit for the next call.
 """
 
@@ -38,9 +38,10 @@ class Launcher:
     leave_pool: Callable[[], None]
 
     @property
-    def root(self) -> Path:
-        """The launcher's root directory, in its mount namespace (proc_pid_root(5))."""
-        return Path(f"/proc/{self.pid}/root")
+    def cwd(self) -> Path:
+        """The launcher's working directory, the bundle, in its mount namespace
+        (proc_pid_cwd(5))."""
+        return Path(f"/proc/{self.pid}/cwd")
 
     def step_into_place(self, cwd: str) -> None:
         """Go where the launcher stands."""
@@ -61,22 +62,24 @@ def perform(request: Request, run_dir: RunDir, launcher: Launcher | None) -> Out
 def _perform(
     params: Params, request: Request, run_dir: RunDir, launcher: Launcher | None
 ) -> Outcome:
-    root = launcher.root if launcher else Path("/")
+    bundle = launcher.cwd if launcher else Path(request.cwd)
     match params.action:
         case Action.VERSION:
             return Outcome(Answer(stdout=version_text()))
         case Action.INFO:
             return Outcome(Answer(stdout=runtime_info()))
         case Action.DELETE:
-            answer = delete_nothing(params, request.cwd, run_dir, root)
+            answer = None
+            if params.bundle in {"", request.cwd}:
+                answer = delete_nothing(bundle, run_dir)
             if answer is None:
                 if launcher:
                     launcher.step_into_place(request.cwd)
                 answer = delete(params, request.cwd, run_dir)
             return Outcome(Answer(stdout=answer))
         case Action.START:
-            plan = plan_start(params, request, run_dir, root)
-            if join(plan, root):
+            plan = plan_start(params, request, run_dir, bundle)
+            if join(plan, bundle):
                 return Outcome(Answer(stdout=plan.reply))
             if launcher:
                 launcher.step_into_place(request.cwd)

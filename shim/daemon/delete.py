@@ -22,10 +22,8 @@ from shim.rundir import RunDir
 _RUNTIME_TIMEOUT_S = 4.0
 
 
-def delete_nothing(params: Params, cwd: str, run_dir: RunDir, root: Path) -> bytes | None:
-    """The answer where nothing has to be cleaned, else None; looks below `root`, changes
-    nothing."""
-    bundle = _below(root, params.bundle or cwd)
+def delete_nothing(bundle: Path, run_dir: RunDir) -> bytes | None:
+    """The answer where nothing has to be cleaned, else None; changes nothing."""
     if read_record(bundle) is not None or _socket_of(bundle, run_dir) is not None:
         return None
     return _answer(read_pid(bundle))
@@ -64,10 +62,6 @@ def _socket_of(bundle: Path, run_dir: RunDir) -> Path | None:
     if path.parent != run_dir.task_sockets or not path.exists() or sockets.is_alive(path):
         return None
     return path
-
-
-def _below(root: Path, path: str) -> Path:
-    return root / path.lstrip("/")
 
 
 def _clean(container_id: str, record: Record) -> None:

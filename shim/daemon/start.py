@@ -37,15 +37,15 @@ class StartPlan:
     config_path: Path
 
 
-def plan_start(params: Params, request: Request, run_dir: RunDir, root: Path) -> StartPlan:
-    """Read the bundle below `root` and name the pod's socket; changes nothing.
+def plan_start(params: Params, request: Request, run_dir: RunDir, view: Path) -> StartPlan:
+    """Read the bundle, seen at `view`, and name the pod's socket; changes nothing.
 
     Raises:
         InvalidArgumentError: the bundle's config.json is unusable.
     """
     env = request.env_map()
     bundle = Path(request.cwd)
-    group = _group(root, bundle, params.id)
+    group = _group(view, bundle, params.id)
     path = run_dir.task_socket(params.address, params.namespace, group)
     return StartPlan(
         namespace=params.namespace,
@@ -60,11 +60,12 @@ def plan_start(params: Params, request: Request, run_dir: RunDir, root: Path) ->
     )
 
 
-def join(plan: StartPlan, root: Path) -> bool:
-    """Whether the pod has a shim already; the bundle below `root` then holds its address."""
-    if not plan.socket_path.exists() or not sockets.is_alive(plan.socket_path):
-        return False
-    _write_address(_below(root, plan.bundle), plan.socket_path)
+def join(plan: StartPlan, view: Path) -> bool:
+    """Whether the pod has a shim already; the bundle, seen at `view`, then holds its address."""
+    with sockets.locked(plan.run_dir):
+        if not plan.socket_path.exists() or not sockets.is_alive(plan.socket_path):
+            return False
+    _write_address(view, plan.socket_path)
     return True
 
 
@@ -93,9 +94,9 @@ def begin(plan: StartPlan) -> Pod | None:
     )
 
 
-def _group(root: Path, bundle: Path, container_id: str) -> str:
+def _group(view: Path, bundle: Path, container_id: str) -> str:
     try:
-        spec = parse_spec((_below(root, bundle) / "config.json").read_bytes())
+        spec = parse_spec((view / "config.json").read_bytes())
     except OSError as error:
         name = os.fspath(bundle)[:200]
         raise InvalidArgumentError(f"bundle {name}: config.json: {error.strerror}") from error
@@ -103,10 +104,6 @@ def _group(root: Path, bundle: Path, container_id: str) -> str:
         if spec.annotations.get(name):
             return spec.annotations[name]
     return container_id
-
-
-def _below(root: Path, path: Path) -> Path:
-    return root / path.relative_to("/")
 
 
 def _write_address(bundle: Path, socket_path: Path) -> None:

@@ -45,6 +45,7 @@ class LinuxInit:
         try:
             self.pid = int(pid_file.read_text())
         except (OSError, ValueError) as error:
+            await self._runtime.delete(self._id)
             raise InternalError(f"container {self._id}: its pid file is unusable") from error
         self.exited = self._runtime.reaper.adopt(self.pid, begun)
 

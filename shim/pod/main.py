@@ -9,6 +9,7 @@ around, because pods outlive containerd and the daemon.
 import asyncio
 import gc
 import os
+import select
 import signal
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -129,6 +130,9 @@ class PodShim:
             with sockets.locked(self._pod.run_dir):
                 idle_s = self._loop.time() - server.last_change
                 if server.connections or not self._service.is_empty or idle_s < _IDLE_S:
+                    continue
+                # Somebody has found this shim alive and is not accepted yet.
+                if select.select([self._pod.listener], [], [], 0)[0]:
                     continue
                 _log.info("nobody needs this shim any more")
                 self._shut_down()

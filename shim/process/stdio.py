@@ -100,7 +100,7 @@ class Stdio:
         path = rest if separator else uri
         if separator and scheme not in {"fifo", "file"}:
             raise UnimplementedError(f"stdio {uri[:200]}: log scheme {scheme!r} is not supported")
-        if scheme == "file" and separator:
+        if scheme == "file" and separator and not Path(path).is_fifo():
             with _named(uri):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
             return _open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)

@@ -96,6 +96,7 @@ def test_call_that_has_to_clean_takes_the_launchers_place(
     run_dir: RunDir, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     watched = Watched(monkeypatch)
+    monkeypatch.chdir(tmp_path)
     write_record(tmp_path, Record(rootfs=str(tmp_path / "rootfs")))
     request = Request(("shim", *FLAGS, "delete"), (), str(tmp_path))
     assert perform(request, run_dir, watched.launcher).answer.status == 0
@@ -106,6 +107,7 @@ def test_start_of_a_new_pod_takes_the_launchers_place(
     run_dir: RunDir, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     watched = Watched(monkeypatch)
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "tandem.toml").write_text("")
     env = (f"TANDEM_CONFIG={tmp_path / 'tandem.toml'}",)

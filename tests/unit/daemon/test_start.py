@@ -51,8 +51,8 @@ class Caller:
     def start_in(self, bundle: Path, container_id: str, address: str = "/c.sock") -> Started:
         params = Params(Action.START, namespace="n", id=container_id, address=address)
         request = Request(("shim", "start"), tuple(self.env), str(bundle))
-        plan = plan_start(params, request, self.run_dir, Path("/"))
-        pod = None if join(plan, Path("/")) else begin(plan)
+        plan = plan_start(params, request, self.run_dir, bundle)
+        pod = None if join(plan, bundle) else begin(plan)
         self.started.append(Started(plan.reply, pod))
         return self.started[-1]
 
