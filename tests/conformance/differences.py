@@ -9,6 +9,12 @@ TANDEM_ONLY: dict[str, str] = {
     "test_duplicate_create_already_exists": "it mounts again and answers with code Unknown",
     "test_every_method_answers_for_a_running_task": "it answers Unknown for what runc refuses",
     "test_events_survive_containerds_absence_in_order": "its queue retries out of order and drops",
+    "test_service_of_the_newer_line_is_the_same": "the 1.6 shim serves v2 alone",
     "test_signal_out_of_range_is_refused": "runc takes some numbers and fails with Unknown",
+    "test_delete_after_a_death_before_create": "its `delete` fails without the file `runtime`",
+    "test_daemons_end_is_not_noticed_by_pods": "it has no daemon",
     "test_delete_ends_instances_at_once": "runc's containers outlive their shim until `delete`",
 }
+
+TANDEM_ONLY_PREFIXES = ("test_wasm_", "test_stress_")
+"""Tests of what the reference has no idea of, and of our own leaks."""

@@ -20,7 +20,8 @@ TOKEN = f"tdm{os.getpid():x}"
 GRACE_S = 2.0
 PR_SET_CHILD_SUBREAPER = 36
 _watched: list[Path] = []
-_daemons: list[Callable[[], int | None]] = []
+_reserves: list[Path] = []
+SO_ACCEPTCON = "00010000"
 
 
 def become_subreaper() -> None:
@@ -35,12 +36,13 @@ def watch(directory: Path) -> None:
     _watched.append(directory)
 
 
-def keep_daemon(pid: Callable[[], int | None]) -> None:
-    """Let a daemon replace its own children: it keeps forked ones in reserve.
+def allow_reserve(socket: Path) -> None:
+    """Let the daemon that listens there be replaced, and keep idle children for later.
 
-    As many of them as before a test may be there after it; one more is a leak.
+    The daemon is the one that the pid file beside the socket names; idle are those of its children
+    that hold the listening socket too: they wait for a caller.
     """
-    _daemons.append(pid)
+    _reserves.append(socket)
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,11 @@ class Snapshot:
     @classmethod
     def take(cls) -> "Snapshot":
         netns = Path("/run/netns")
+        processes = descendants(os.getpid())
+        if _reserves:
+            processes -= _reserve(processes)
         return cls(
-            processes=frozenset(descendants(os.getpid())),
+            processes=frozenset(processes),
             mounts=tuple(point for point in mounts() if is_ours(point)),
             cgroups=frozenset(cgroups(TOKEN)),
             netns=frozenset(name for name in _names(netns) if is_ours(name)),
@@ -156,10 +161,8 @@ class Snapshot:
                 for point in then:
                     with contextlib.suppress(ValueError):
                         new.remove(point)
-            elif part.name == "processes":
-                new = _unexpected(now, then)
             else:
-                new = sorted(now - then)
+                new = sorted(now - then, key=str)
             for thing in new:
                 text = thing.describe() if isinstance(thing, Process) else thing
                 found.append(f"{part.name}: {text}")
@@ -170,15 +173,45 @@ def _names(directory: Path) -> list[str]:
     return os.listdir(directory) if directory.is_dir() else []
 
 
-def _unexpected(now: frozenset[Process], then: frozenset[Process]) -> list[Process]:
-    """Return the new processes, but for those that replace others of the same daemon."""
-    new = sorted(now - then, key=lambda process: process.started)
-    for daemon in {pid() for pid in _daemons}:
-        gone = sum(process.parent == daemon for process in then - now)
-        replaced = [process for process in new if process.parent == daemon]
-        for process in replaced[len(replaced) - min(gone, len(replaced)) :]:
-            new.remove(process)
-    return new
+def _reserve(processes: Iterable[Process]) -> set[Process]:
+    """Return the daemons, and their idle children, that `allow_reserve` lets come and go."""
+    processes = list(processes)
+    lines = [line.split() for table in _unix_sockets(processes) for line in table.splitlines()[1:]]
+    sockets = {str(socket) for socket in _reserves}
+    targets = {
+        f"socket:[{line[6]}]"
+        for line in lines
+        if len(line) > 7 and line[7] in sockets and line[3] == SO_ACCEPTCON
+    }
+    holders = {process for process in processes if targets & _targets(process.pid)}
+    pids = {process.pid for process in holders}
+    named = {_named_in(socket.with_suffix(".pid")) for socket in _reserves}
+    return {process for process in holders if process.parent in pids or process.pid in named}
+
+
+def _named_in(pid_file: Path) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        return int(pid_file.read_text())
+    return 0
+
+
+def _unix_sockets(processes: Iterable[Process]) -> list[str]:
+    """Return the table of each network namespace that a process is in."""
+    tables = {}
+    for process in processes:
+        with contextlib.suppress(OSError):
+            namespace = os.readlink(f"/proc/{process.pid}/ns/net")
+            tables[namespace] = Path(f"/proc/{process.pid}/net/unix").read_text()
+    return list(tables.values())
+
+
+def _targets(pid: int) -> set[str]:
+    directory = f"/proc/{pid}/fd"
+    found = set()
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(directory):
+            found.add(os.readlink(f"{directory}/{fd}"))
+    return found
 
 
 def reap_orphans(before: Snapshot) -> None:
@@ -205,7 +238,7 @@ def leaks(before: Snapshot, grace_s: float = GRACE_S) -> list[str]:
 
 def clean(before: Snapshot) -> None:
     """Remove what a failed test left, so that the next test starts from the same place."""
-    for process in _unexpected(Snapshot.take().processes, before.processes):
+    for process in Snapshot.take().processes - before.processes:
         with contextlib.suppress(OSError):
             os.kill(process.pid, signal.SIGKILL)
     wait_until(lambda: _reaped(before), 2.0)
@@ -221,7 +254,7 @@ def clean(before: Snapshot) -> None:
 
 def _reaped(before: Snapshot) -> bool:
     reap_orphans(before)
-    return not _unexpected(Snapshot.take().processes, before.processes)
+    return not Snapshot.take().processes - before.processes
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 5.0) -> bool:

@@ -6,6 +6,7 @@ any shim v2 binary can be put under it.
 
 import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,6 +67,18 @@ class Task:
         return self.client.call(TASK_V2, method, request, into)
 
     def create(self, **fields: Any) -> task_pb2.CreateTaskResponse:
+        return self.call("Create", self._create_request(fields), task_pb2.CreateTaskResponse)
+
+    def begin_create(self) -> int:
+        return self.client.begin(TASK_V2, "Create", self._create_request({}))
+
+    def begin_start(self) -> int:
+        return self.client.begin(TASK_V2, "Start", task_pb2.StartRequest(id=self.id))
+
+    def begin_delete(self) -> int:
+        return self.client.begin(TASK_V2, "Delete", task_pb2.DeleteRequest(id=self.id))
+
+    def _create_request(self, fields: Mapping[str, Any]) -> task_pb2.CreateTaskRequest:
         bundle = self.bundle
         given: dict[str, Any] = {
             "id": self.id,
@@ -75,8 +88,7 @@ class Task:
             "stdout": str(bundle.stdout.path) if bundle.stdout else "",
             "stderr": str(bundle.stderr.path) if bundle.stderr else "",
         }
-        request = task_pb2.CreateTaskRequest(**(given | fields))
-        return self.call("Create", request, task_pb2.CreateTaskResponse)
+        return task_pb2.CreateTaskRequest(**(given | dict(fields)))
 
     def start(self) -> task_pb2.StartResponse:
         return self.call("Start", task_pb2.StartRequest(id=self.id), task_pb2.StartResponse)
@@ -258,11 +270,27 @@ class ShimManager:
         with contextlib.suppress(RpcError):
             task.delete()
 
+    def end(self, task: Task) -> None:
+        """Take a task to its end, run `delete`, which must work, and remove its directories."""
+        self.finish(task)
+        self.tasks.remove(task)
+        self.drop(task.bundle)
+
+    def drop(self, bundle: Bundle) -> None:
+        """Run `delete`, which must work, and remove the bundle as containerd then does."""
+        self.delete_leftovers(bundle)
+        bundle.close()
+        self._bundles.remove(bundle)
+        assert mounted_below(bundle.path) == []
+        for name in (NAMESPACE, "io", "snapshots"):
+            shutil.rmtree(self.directory / name / bundle.container_id)
+
     def close(self) -> None:
         """End every shim that this test started, then run `delete` for each bundle."""
-        for task in self.tasks:
-            self.finish(task)
-        for bundle in self._bundles:
+        while self.tasks:
+            self.finish(self.tasks.pop())
+        while self._bundles:
+            bundle = self._bundles.pop()
             self.run_delete(bundle)
             bundle.close()
         self.events.stop()
