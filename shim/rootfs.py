@@ -37,10 +37,16 @@ def mount_rootfs(mounts: Sequence[RootfsMount], target: Path, kernel: Kernel = L
     """Mount `mounts` at `target` in order; where one fails, those before it are undone.
 
     Raises:
-        InvalidArgumentError: a mount's own target does not exist below `target`.
+        InvalidArgumentError: `target` is no directory, or a mount's own target does not exist
+            below it.
         InternalError: the kernel refuses a mount; the text names it.
     """
-    target.mkdir(mode=0o711, parents=True, exist_ok=True)
+    try:
+        target.mkdir(mode=0o711, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"rootfs {os.fspath(target)[:200]} cannot be a directory: {error.strerror}"
+        ) from error
     try:
         for mount in mounts:
             with ExitStack() as opened:
@@ -92,10 +98,23 @@ def _mount(mount: RootfsMount, target: str, kernel: Kernel) -> None:
             flags = _PROPAGATION_FLAGS.get(name.removeprefix("r"), c.MS_PRIVATE)
             kernel.mount("", target, flags=flags | (c.MS_REC if name.startswith("r") else 0))
     except OSError as error:
-        where = f"{error.filename}: " if error.filename not in {None, target} else ""
+        name = error.filename if error.filename not in {None, target} else _missing(options.data)
+        where = f"{name}: " if name else ""
         raise InternalError(
-            f"cannot mount {mount.type} {mount.source} at {target}: {where}{error.strerror}"
+            f"cannot mount {mount.type or 'no type'} {mount.source} at {target}: "
+            f"{where}{error.strerror}"
         ) from error
+
+
+def _missing(options: Sequence[str]) -> str:
+    """The first directory of overlay options that is not there: the kernel does not name it."""
+    for option in options:
+        key, _, value = option.partition("=")
+        if key in {"lowerdir", "upperdir", "workdir"}:
+            for name in value.split(":"):
+                if not Path(name).is_dir():
+                    return name
+    return ""
 
 
 def _bind(source: str, target: str, flags: int, kernel: Kernel) -> None:

@@ -1,7 +1,8 @@
 """From the limits of a spec to the files of a control group, for v1 and for v2.
 
-Rules: pure; the order of the result is the order of writing. Source: the kernel's
-admin-guide/cgroup-v1/{memory,cpusets}.rst, scheduler/sched-bwc.rst and admin-guide/cgroup-v2.rst.
+Rules: pure; the order of the result is the order of writing; a limit of 0 is none, as for runc.
+Source: the kernel's admin-guide/cgroup-v1/{memory,cpusets}.rst, scheduler/sched-bwc.rst and
+admin-guide/cgroup-v2.rst.
 """
 
 from shim.errdefs import InvalidArgumentError
@@ -25,10 +26,10 @@ def v1_settings(resources: Resources) -> list[Setting]:
             f"linux.resources.unified ({names}) needs cgroup v2, and this node has v1"
         )
     wanted = (
-        ("memory.limit_in_bytes", resources.memory_limit_bytes),
+        ("memory.limit_in_bytes", resources.memory_limit_bytes or None),
         # The kernel wants memory plus swap never below memory, so memory goes first.
-        ("memory.memsw.limit_in_bytes", resources.memory_swap_bytes),
-        ("memory.soft_limit_in_bytes", resources.memory_reservation_bytes),
+        ("memory.memsw.limit_in_bytes", resources.memory_swap_bytes or None),
+        ("memory.soft_limit_in_bytes", resources.memory_reservation_bytes or None),
         ("cpu.shares", resources.cpu_shares or None),
         ("cpu.cfs_period_us", resources.cpu_period_us or None),
         ("cpu.cfs_quota_us", resources.cpu_quota_us or None),
@@ -44,11 +45,11 @@ def v2_settings(resources: Resources) -> list[Setting]:
         InvalidArgumentError: memory plus swap is less than memory.
     """
     settings: list[Setting] = []
-    if resources.memory_limit_bytes is not None:
+    if resources.memory_limit_bytes:
         settings.append(("memory.max", _bytes(resources.memory_limit_bytes)))
-    if resources.memory_swap_bytes is not None:
+    if resources.memory_swap_bytes:
         settings.append(("memory.swap.max", _swap_alone(resources)))
-    if resources.memory_reservation_bytes is not None:
+    if resources.memory_reservation_bytes:
         settings.append(("memory.low", _bytes(resources.memory_reservation_bytes)))
     if resources.cpu_shares:
         settings.append(("cpu.weight", str(cpu_weight(resources.cpu_shares))))

@@ -70,7 +70,7 @@ def new_store(engine: wasmtime.Engine, program: Program) -> wasmtime.Store:
         wasi.preopen_dir("/", "/")
     except wasmtime.WasmtimeError as error:
         raise PermissionDeniedError(
-            f"user {os.getuid()} may not read the root directory of the container's rootfs"
+            f"user {os.getuid()} cannot open the root directory of the container's rootfs: {error}"
         ) from error
     store = wasmtime.Store(engine)
     store.set_wasi(wasi)

@@ -68,7 +68,10 @@ def _fork_into_pid_namespace(path: Path, control: socket.socket) -> None:
 
     The process in between ends at once, so that the instance becomes the subreaping shim's child.
     """
-    LINUX.setns(os.fspath(path), CLONE_NEWPID)
+    try:
+        LINUX.setns(os.fspath(path), CLONE_NEWPID)
+    except OSError as error:
+        raise InternalError(f"cannot join the pid namespace {path}: {error.strerror}") from error
     pid = os.fork()  # noqa: TID251 (a freshly forked child: one thread)
     if pid:
         _send(control, Forked(pid))

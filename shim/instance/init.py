@@ -6,11 +6,18 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from signal import SIGSYS
 
 import structlog
 
 from shim.cgroup import Cgroup
-from shim.errdefs import InternalError, NotFoundError
+from shim.errdefs import (
+    InternalError,
+    InvalidArgumentError,
+    NotFoundError,
+    ResourceExhaustedError,
+    ShimError,
+)
 from shim.instance.child import InstanceSpec, run_instance
 from shim.instance.messages import (
     ADOPTED,
@@ -24,6 +31,8 @@ from shim.instance.messages import (
 )
 from shim.process.forking import fork
 from shim.process.reaper import Exit, Reaper
+
+_EXIT_BAD_CALL = 128 + SIGSYS
 
 _log = structlog.get_logger()
 
@@ -127,11 +136,24 @@ class WasmInit:
                 raise message.exception()
             case None:
                 ended = await asyncio.shield(self.exited)
-                raise InternalError(
-                    f"instance {self.pid} died before it was ready: exit status {ended.status}"
-                )
+                raise self._early_end(ended)
             case _:
                 raise InternalError(f"instance {self.pid} said {message} where it must be ready")
+
+    def _early_end(self, ended: Exit) -> ShimError:
+        if self._cgroup.oom_kills():
+            return ResourceExhaustedError(
+                "the kernel killed the instance before it was ready: the memory limit of the"
+                " container (linux.resources.memory.limit) or of its pod is too small; raise it"
+            )
+        if ended.status == _EXIT_BAD_CALL:
+            return InvalidArgumentError(
+                "the seccomp profile of the container (linux.seccomp) killed the instance before"
+                " it was ready: it must allow what any multi-threaded program does"
+            )
+        return InternalError(
+            f"instance {self.pid} died before it was ready: exit status {ended.status}"
+        )
 
     async def _receive(self) -> Message | None:
         loop = asyncio.get_running_loop()

@@ -20,6 +20,7 @@ from shim.kernel.libc import LINUX, Kernel
 
 _OOM_SCORE_ADJ = Path("/proc/self/oom_score_adj")
 _CAPABILITIES_END = 64
+_MAX_NAME = 200
 # Mountpoints get the modes that we ask for, whatever mask was inherited.
 _MASK_WHILE_MAKING = 0o022
 
@@ -57,7 +58,7 @@ def enter(plan: JailPlan, cgroup_procs: Sequence[Path], kernel: Kernel = LINUX) 
         try:
             step()
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
+            where = f"{str(error.filename)[:_MAX_NAME]}: " if error.filename else ""
             raise JailError(f"jail step {name!r}: {where}{error.strerror or error}") from error
     return warnings
 

@@ -97,7 +97,7 @@ class OciRuntime:
 
     def _failure(self, verb: str, ended: Exit) -> str:
         """The runtime's own words: the last error in its log."""
-        reason = f"exit status {ended.status}"
+        reason, name = f"exit status {ended.status}", Path(self._options.binary).name
         try:
             lines = self._log.read_text(errors="replace").splitlines()
         except OSError:
@@ -109,4 +109,5 @@ class OciRuntime:
                 continue
             if isinstance(entry, dict) and entry.get("level") == "error":
                 reason = str(entry.get("msg", reason))
-        return f"{Path(self._options.binary).name} {verb} failed: {reason}"
+        # runc repeats itself at times.
+        return f"{name} {verb} failed: {reason.removeprefix(f'{name} {verb} failed: ')}"

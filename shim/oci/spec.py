@@ -117,7 +117,9 @@ class _Node:
         if value is None:
             return default
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise InvalidArgumentError(f"config.json: {self._where(name)} is not a {kind.__name__}")
+            wanted = f"{'an' if kind is int else 'a'} {kind.__name__}"
+            raise InvalidArgumentError(f"config.json: {self._where(name)} is not {wanted}")
+        self._check(name, value)
         return value
 
     def optional_int(self, name: str) -> int | None:
@@ -138,6 +140,7 @@ class _Node:
                 raise InvalidArgumentError(
                     f"config.json: {self._where(name)} holds more than {kind.__name__} values"
                 )
+            self._check(name, value)
         return cast("tuple[_T, ...]", tuple(values))
 
     def string_map(self, name: str) -> dict[str, str]:
@@ -149,8 +152,22 @@ class _Node:
                 )
         return members
 
+    def _check(self, name: str, value: object) -> None:
+        """Refuse what JSON can say and no system call can be told."""
+        if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
+            problem = f"{value[:200]!r} holds a NUL or a lone surrogate"
+        elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+            problem = "does not fit into 64 bits"
+        else:
+            return
+        raise InvalidArgumentError(f"config.json: {self._where(name)}: {problem}")
+
     def _where(self, name: str) -> str:
         return f"{self._path}.{name}" if self._path else name
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def parse_spec(document: bytes) -> Spec:

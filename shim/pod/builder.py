@@ -23,6 +23,7 @@ from shim.engine.run import Program
 from shim.errdefs import (
     InternalError,
     InvalidArgumentError,
+    ShimError,
     StaleArtefactError,
     UnimplementedError,
 )
@@ -130,9 +131,10 @@ class ContainerBuilder:
             raise UnimplementedError(f"container {request.id}: terminals are not supported")
         try:
             spec = parse_spec((bundle / "config.json").read_bytes())
-        except OSError as error:
-            name = request.bundle[:200]
-            raise InvalidArgumentError(f"bundle {name}: config.json: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            # ValueError: a NUL in the path.
+            reason, name = getattr(error, "strerror", None) or error, request.bundle[:200]
+            raise InvalidArgumentError(f"bundle {name}: config.json: {reason}") from error
         options = runtime_options(request.options, self._node.config, self._node.oci_runtime_root)
         return _Container(
             request=request,
@@ -163,9 +165,12 @@ class ContainerBuilder:
         plan = build_plan(container.spec, container.rootfs)
         cgroup = container.cgroup
         for attempt in (1, 2):
-            artefact = await load_artefact(
-                wasm.fd, wasm.identity, self._cache, self._limits, self._node.reaper
-            )
+            try:
+                artefact = await load_artefact(
+                    wasm.fd, wasm.identity, self._cache, self._limits, self._node.reaper
+                )
+            except ShimError as error:
+                raise type(error)(f"entry point {wasm.path[:200]}: {error}") from error
             program = Program(
                 artefact=artefact.path,
                 kind=artefact.kind,

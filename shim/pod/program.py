@@ -51,8 +51,10 @@ def find_wasm(
         return None
     said_to_be_wasm = any(spec.annotations.get(name) == value for name, value in _WASM_ANNOTATIONS)
     args = spec.process.args
-    if not args:
-        raise InvalidArgumentError("config.json: process.args is empty: nothing to run")
+    if not args or not args[0]:
+        raise InvalidArgumentError(
+            "config.json: process.args is empty or begins with nothing to run"
+        )
     function = None
     if "#" in args[0]:
         entrypoint = parse_entrypoint(args)
@@ -125,5 +127,6 @@ def _is_below(path: str, directory: str) -> bool:
 
 
 def _no_wasm(path: str, head: bytes) -> str:
-    begin = f"begins with {head[:8].hex(' ')}" if head else "is empty"
-    return f"entry point {path[:200]} is not a Wasm file: it {begin}, not with 00 61 73 6d"
+    wanted = "not with 00 61 73 6d and a known version"
+    problem = f"it begins with {head[:8].hex(' ')}, {wanted}" if head else "it is empty"
+    return f"entry point {path[:200]} is not a Wasm file: {problem}"

@@ -51,6 +51,11 @@ def test_no_limit_writes_nothing(settings: object) -> None:
     assert settings(Resources(cpu_shares=0, cpu_quota_us=0, cpu_period_us=0, pids_limit=0)) == []
 
 
+def test_zero_is_no_limit_either() -> None:
+    zero = Resources(memory_limit_bytes=0, memory_swap_bytes=0, memory_reservation_bytes=0)
+    assert (v1_settings(zero), v2_settings(zero)) == ([], [])
+
+
 def test_minus_one_is_no_limit() -> None:
     unlimited = Resources(
         memory_limit_bytes=-1, memory_swap_bytes=-1, cpu_quota_us=-1, pids_limit=-1
