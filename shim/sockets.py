@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from shim.rundir import RunDir
 
 # More connections may wait than a pod has containers: each opens its own.
 _BACKLOG = 128
+_PEER = struct.Struct("3i")
+# Of the flags in proc_pid_stat(5): the process is past the point of no return.
+_PF_EXITING = 0x4
 
 
 @contextlib.contextmanager
@@ -31,13 +35,28 @@ def locked(run_dir: RunDir) -> Iterator[None]:
 
 
 def is_alive(path: Path) -> bool:
-    """Whether somebody listens there."""
+    """Whether somebody listens there who is not about to end.
+
+    A process that is killed closes its descriptors one by one, and a child that it has just forked
+    may hold the listening one for a moment longer: both still accept.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(os.fspath(path))
         except OSError:
             return False
+        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    listener_pid, _, _ = _PEER.unpack(credentials)
+    # 0: it lives in another pid namespace.
+    return listener_pid == 0 or not _is_ending(listener_pid)
+
+
+def _is_ending(pid: int) -> bool:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
         return True
+    return fields[0] in "ZX" or bool(int(fields[6]) & _PF_EXITING)
 
 
 def bind_or_find(run_dir: RunDir, path: Path) -> socket.socket | None:

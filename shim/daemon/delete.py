@@ -5,6 +5,10 @@ costs two file look-ups where there is nothing to clean; never touches another c
 or a live shim.
 """
 
+import contextlib
+import os
+import select
+import shutil
 import signal
 import subprocess
 import time
@@ -82,8 +86,34 @@ def _clean(container_id: str, record: Record) -> None:
         raise InternalError(f"container {container_id} is not wholly removed: {problems}")
 
 
+def _end_runtime_calls(container_id: str, record: Record) -> None:
+    """Kill the OCI runtime's processes that the dead shim had started for this container.
+
+    They outlive it, and would go on to create what is being removed here.
+    """
+    wanted = {os.fsencode(record.oci_runtime_root), os.fsencode(container_id)}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if wanted <= set(words) and words[0].endswith(os.fsencode(record.oci_runtime)):
+                _kill_and_wait(int(entry.name))
+
+
+def _kill_and_wait(pid: int) -> None:
+    fd = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+        select.select([fd], [], [], _RUNTIME_TIMEOUT_S / 2)
+    finally:
+        os.close(fd)
+
+
 def _delete_linux(container_id: str, record: Record) -> list[str]:
-    if not (Path(record.oci_runtime_root) / container_id).exists():
+    _end_runtime_calls(container_id, record)
+    state = Path(record.oci_runtime_root) / container_id
+    if not state.exists():
         return []
     try:
         subprocess.run(
@@ -94,5 +124,9 @@ def _delete_linux(container_id: str, record: Record) -> list[str]:
         )
     except (OSError, subprocess.SubprocessError) as error:
         output = getattr(error, "stderr", None) or b""
+        if b"does not exist" in output:
+            # A create that was killed half-way: a directory that the runtime itself cannot read.
+            shutil.rmtree(state, ignore_errors=True)
+            return []
         return [f"{error} {output.decode(errors='replace')[-400:]}"]
     return []

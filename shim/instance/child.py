@@ -17,7 +17,7 @@ from shim.engine.run import Instance, Program
 from shim.errdefs import InternalError
 from shim.instance.messages import ADOPTED, START, Failed, Forked, Message, Ready, encode
 from shim.jail import JailPlan, drop_inherited, enter
-from shim.kernel.constants import CLONE_NEWPID
+from shim.kernel.constants import CLONE_NEWPID, PR_SET_PDEATHSIG
 from shim.kernel.libc import LINUX
 
 _EXIT_UNABLE = 125
@@ -54,6 +54,8 @@ def run_instance(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int
 
 
 def _become_own_process(control: socket.socket, stdio: Sequence[int]) -> None:
+    # At once, and again at the end of the jail, which clears it: the shim may be killed any time.
+    LINUX.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

@@ -21,6 +21,9 @@ from pathlib import Path
 from shim.errdefs import InvalidArgumentError, UnimplementedError
 
 _POLL_S = 0.05
+_DRAIN_POLL_S = 0.0005
+# containerd's own limit for the whole of an exit's handling is 10 s.
+_MAX_DRAIN_S = 2.0
 
 
 class Stdio:
@@ -66,6 +69,17 @@ class Stdio:
         if self._stdin_writer is not None:
             os.close(self._stdin_writer)
             self._stdin_writer = None
+
+    async def drained(self) -> None:
+        """The process ended: wait, for a while, until whoever reads its outputs has read them.
+
+        containerd 1.6 stops reading when it learns of the exit.
+        """
+        pause_s, waited_s = _DRAIN_POLL_S, 0.0
+        while waited_s < _MAX_DRAIN_S and any(_is_being_read(*output) for output in self._outputs):
+            await asyncio.sleep(pause_s)
+            waited_s += pause_s
+            pause_s = min(2 * pause_s, _POLL_S)
 
     async def finish(self) -> None:
         """The process ended: let go of each output once its bytes have a reader or are read."""
@@ -117,19 +131,31 @@ class Stdio:
     @staticmethod
     def _let_go(write_fd: int, read_fd: int) -> bool:
         """Close both ends unless unread bytes would be lost; see the head of this module."""
-        unread = _poll(read_fd, select.POLLIN)
-        os.close(read_fd)
-        # Without our own read end, a write end that nobody reads polls POLLERR. The bytes stay in
-        # the pipe as long as one end is open, so our read end can come back.
-        if unread and _poll(write_fd, select.POLLERR):
-            path = f"/proc/self/fd/{write_fd}"
-            again = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            if again != read_fd:
-                os.dup2(again, read_fd, inheritable=False)
-                os.close(again)
+        if _poll(read_fd, select.POLLIN) and not _has_other_reader(write_fd, read_fd):
             return False
         os.close(write_fd)
+        os.close(read_fd)
         return True
+
+
+def _is_being_read(write_fd: int, read_fd: int) -> bool:
+    return _poll(read_fd, select.POLLIN) and _has_other_reader(write_fd, read_fd)
+
+
+def _has_other_reader(write_fd: int, read_fd: int) -> bool:
+    """Whether anybody else has the FIFO open for reading.
+
+    Without our own read end, a write end that nobody reads polls POLLERR. The bytes stay in the
+    pipe as long as one end is open, so our read end can come back.
+    """
+    os.close(read_fd)
+    alone = _poll(write_fd, select.POLLERR)
+    path = f"/proc/self/fd/{write_fd}"
+    again = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if again != read_fd:
+        os.dup2(again, read_fd, inheritable=False)
+        os.close(again)
+    return not alone
 
 
 def _poll(fd: int, event: int) -> bool:

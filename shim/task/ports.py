@@ -64,6 +64,10 @@ class Streams(Protocol):
         """Let the process see the end of its stdin."""
         ...
 
+    async def drained(self) -> None:
+        """The process ended: wait, for a while, until its outputs are read by whoever reads."""
+        ...
+
     async def finish(self) -> None:
         """The process ended: let go of each output once nothing of it can be lost."""
         ...

@@ -226,6 +226,7 @@ class TaskService:
         async with container.lock:
             try:
                 await container.init.after_exit()
+                await container.streams.drained()
             finally:
                 # Whatever became of the others, everybody who waits must learn of this one.
                 self._exited(container, ended)

@@ -237,3 +237,37 @@ def test_close_may_be_repeated(fifo: Path) -> None:
     stdio = Stdio.open(str(fifo), str(fifo), str(fifo))
     stdio.close()
     stdio.close()
+
+
+async def drained(stdio: Stdio, within_s: float = 0.3) -> bool:
+    try:
+        await asyncio.wait_for(stdio.drained(), within_s)
+    except TimeoutError:
+        return False
+    return True
+
+
+def test_output_that_is_being_read_is_waited_for(fifo: Path) -> None:
+    async def scenario() -> None:
+        stdio = Stdio.open("", str(fifo), "")
+        reader = open_reader(fifo)
+        run_process(stdio, "echo late")
+        assert not await drained(stdio)
+        assert os.read(reader, 100) == b"late\n"
+        assert await drained(stdio)
+        assert await finished(stdio)
+        assert read_to_end(reader) == b""
+
+    asyncio.run(scenario())
+
+
+def test_output_that_nobody_reads_is_not_waited_for(fifo: Path) -> None:
+    async def scenario() -> None:
+        stdio = Stdio.open("", str(fifo), "")
+        run_process(stdio, "echo kept")
+        assert await drained(stdio)
+        reader = open_reader(fifo)
+        assert await finished(stdio)
+        assert read_to_end(reader) == b"kept\n"
+
+    asyncio.run(scenario())

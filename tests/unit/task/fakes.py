@@ -68,6 +68,9 @@ class FakeStreams:
     def close_stdin(self) -> None:
         self._calls.append("close_stdin")
 
+    async def drained(self) -> None:
+        await asyncio.sleep(0)
+
     async def finish(self) -> None:
         self._calls.append("finish")
 
