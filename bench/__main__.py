@@ -39,7 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("name", nargs="?", choices=_BENCHMARKS, help="one benchmark; default: all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file")
-    parser.add_argument("--samples", type=int, metavar="N", help="pairs, or pods, to measure")
+    parser.add_argument("--samples", type=_count, metavar="N", help="pairs, or pods, to measure")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.stderr.write("the benchmarks mount and make control groups: run them as root\n")
@@ -54,6 +54,13 @@ def main() -> int:
     if arguments.json is not None:
         _write(arguments.json, results)
     return 0
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least one")
+    return number
 
 
 def _run(benchmark: _Benchmark, samples: int | None) -> Result:

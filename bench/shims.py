@@ -167,11 +167,16 @@ class Container:
         """Start the task."""
         self._call("Start", task_pb2.StartRequest(id=self.id), task_pb2.StartResponse)
 
-    def run_to_end(self) -> int:
-        """Start the task and wait for its end, as a client that waits first; its exit status."""
+    def run_to_end(self) -> tuple[int, bytes]:
+        """Start the task and wait for its end; its exit status, and its stdout.
+
+        As a client does it: Wait comes first, and the output is read while the task runs.
+        """
+        assert self.bundle.stdout is not None
         wait = self._connection.begin(_TASK, "Wait", task_pb2.WaitRequest(id=self.id))
         self.start()
-        return self._connection.finish(wait, task_pb2.WaitResponse).exit_status
+        output = self.bundle.stdout.read_to_end()
+        return self._connection.finish(wait, task_pb2.WaitResponse).exit_status, output
 
     def kill(self) -> None:
         """Kill the task and wait for its end."""
@@ -202,11 +207,6 @@ class Container:
         """Run `delete`."""
         path = str(self.bundle.path)
         self._containerd.run_binary(self._shim, self.bundle, "-bundle", path, "delete")
-
-    def output(self) -> bytes:
-        """Everything that the container writes to stdout, read to its end."""
-        assert self.bundle.stdout is not None
-        return self.bundle.stdout.read_to_end()
 
     def close(self) -> None:
         """Remove the bundle, as containerd does in the end."""

@@ -1,7 +1,8 @@
 """`tasks` and `tasks-2`: whole life cycles per second, one at a time and two at a time.
 
-One life cycle: exec `start`, dial, Create, Wait and Start, read the output to its end, Delete,
-Shutdown, exec `delete`; hello as a Wasm module under our shim, `busybox echo` under the Go shim.
+One life cycle: exec `start`, dial, Create, Wait and Start, the output read to its end, the answer
+of Wait, Delete, Shutdown, exec `delete`; hello as a Wasm module under our shim, `busybox echo`
+under the Go shim.
 A sample is one batch of life cycles of each. The benchmark's own work is in both.
 """
 
@@ -35,8 +36,7 @@ def life_cycle(container: Container) -> None:
     """
     container.connect(container.start_shim())
     container.create()
-    status = container.run_to_end()
-    output = container.output()
+    status, output = container.run_to_end()
     container.delete()
     container.shut_down()
     container.delete_leftovers()
