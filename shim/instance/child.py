@@ -63,6 +63,8 @@ def _become_own_process(control: socket.socket, stdio: Sequence[int]) -> None:
     for to, fd in enumerate([os.dup(fd) for fd in stdio]):
         os.dup2(fd, to, inheritable=False)
     drop_inherited((0, 1, 2, control.fileno()))
+    # WASI's executor would start a thread per core of the node; a guest has one thread of its own.
+    os.environ["TOKIO_WORKER_THREADS"] = "1"
 
 
 def _fork_into_pid_namespace(path: Path, control: socket.socket) -> None:

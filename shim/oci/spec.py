@@ -8,6 +8,7 @@ config-linux.md.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 from shim.errdefs import InvalidArgumentError
@@ -170,8 +171,9 @@ def _is_unicode(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
+@lru_cache(maxsize=1)
 def parse_spec(document: bytes) -> Spec:
-    """Read a config.json.
+    """Read a config.json; the same again, as `start` and the first Create of a pod do, is free.
 
     Raises:
         InvalidArgumentError: it is not JSON, or a member has the wrong type.

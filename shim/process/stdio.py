@@ -23,7 +23,7 @@ from shim.errdefs import InvalidArgumentError, UnimplementedError
 _POLL_S = 0.05
 _DRAIN_POLL_S = 0.0005
 # containerd's own limit for the whole of an exit's handling is 10 s.
-_MAX_DRAIN_S = 2.0
+_MAX_DRAIN_S = 1.0
 
 
 class Stdio:
