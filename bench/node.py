@@ -38,7 +38,8 @@ class Node:
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="tandem-bench-"))
-        self.name = self.directory.name
+        # Also a namespace of containerd, which takes no underscore at the end.
+        self.name = self.directory.name.replace("_", "x")
         self.home = TandemHome(self.directory / "tandem")
         self._processes: list[subprocess.Popen[bytes]] = []
 
