@@ -25,6 +25,8 @@ from tests.support.shim_process import ShimManager
 
 pytestmark = pytest.mark.root
 
+COMPONENT = Path(__file__).parent / "guests" / "open_at.wat"
+
 
 def test_dots_do_not_climb_out(manager: ShimManager, node: Path) -> None:
     out = f"{UP}{node}"
@@ -182,3 +184,35 @@ def test_a_fifo_of_the_image_holds_up_nobody_else(manager: ShimManager) -> None:
     group = bundle.spec["annotations"]["io.kubernetes.cri.sandbox-id"]
     check(manager, {"read /etc/image": "read of the image"}, group=group)
     ends_within_a_second(task)
+
+
+@pytest.mark.parametrize(
+    ("path", "is_open"),
+    [
+        ("etc/image", True),
+        ("inside", True),
+        ("etc/../etc/image", True),
+        (f"{UP}NODE/secret", False),
+        (f"etc/{UP}NODE/secret", False),
+        ("NODE/secret", False),
+        ("absolute", False),
+        ("relative", False),
+        ("proc/self/environ", False),
+        ("..", False),
+    ],
+)
+def test_a_component_opens_what_is_inside_alone(
+    manager: ShimManager, node: Path, path: str, is_open: bool
+) -> None:
+    path = path.replace("NODE", str(node))
+    text = COMPONENT.read_text().replace("LENGTH", str(len(path))).replace('"PATH"', f'"{path}"')
+    bundle = manager.bundle(["/open.wat"])
+    image = image_of(manager, bundle)
+    (image / "open.wat").write_text(text)
+    (image / "inside").symlink_to("etc/image")
+    (image / "absolute").symlink_to(node / "secret")
+    (image / "relative").symlink_to(f"{UP}{node}/secret")
+    task = manager.running(bundle)
+    assert task.wait().exit_status == (0 if is_open else 1)
+    assert bundle.stderr is not None
+    assert bundle.stderr.read_to_end() == b""
