@@ -30,6 +30,7 @@ from shim.instance.messages import (
     decode,
 )
 from shim.process.forking import fork
+from shim.process.later import close_later
 from shim.process.reaper import Exit, Reaper
 
 _EXIT_BAD_CALL = 128 + SIGSYS
@@ -51,6 +52,7 @@ class WasmInit:
         self.pid = pid
         self.exited = exited
         self._control = control
+        self._mount_namespace: int | None = None
         self._cgroup = cgroup
         self._reaper = reaper
 
@@ -113,6 +115,9 @@ class WasmInit:
     async def release(self) -> None:
         """Remove the cgroup."""
         self._control.close()
+        if self._mount_namespace is not None:
+            close_later(self._mount_namespace)
+            self._mount_namespace = None
         self._cgroup.remove()
 
     def _end(self) -> None:
@@ -130,6 +135,10 @@ class WasmInit:
             message = await self._receive()
         match message:
             case Ready(warnings=warnings):
+                # As long as this is open, the instance's end does not wait for its mounts' end.
+                with contextlib.suppress(OSError):
+                    path = f"/proc/{self.pid}/ns/mnt"
+                    self._mount_namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 for warning in warnings:
                     _log.info("jail", pid=self.pid, warning=warning)
             case Failed():

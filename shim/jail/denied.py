@@ -28,6 +28,13 @@ OTHER_PROCESSES = (
     "get_robust_list",
 )  # fmt: skip
 
+# No WASI call needs them, and an instance holds descriptors of files that are not its own: the
+# artefact above all.
+OWNERSHIP = (
+    "chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchown", "fchownat",
+    "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr",
+)  # fmt: skip
+
 KERNEL = (
     "bpf", "perf_event_open", "userfaultfd", "keyctl", "add_key", "request_key", "init_module",
     "finit_module", "delete_module", "create_module", "query_module", "get_kernel_syms",
@@ -80,7 +87,13 @@ CONDITIONAL: tuple[tuple[str, Condition, int], ...] = (
 
 DENIED: dict[str, int] = {
     **dict.fromkeys(
-        PROGRAMS + NAMESPACES_AND_MOUNTS + OTHER_PROCESSES + KERNEL + SYSTEM_V_IPC, errno.EPERM
+        PROGRAMS
+        + NAMESPACES_AND_MOUNTS
+        + OTHER_PROCESSES
+        + OWNERSHIP
+        + KERNEL
+        + SYSTEM_V_IPC,
+        errno.EPERM,
     ),
     **dict.fromkeys(ABSENT, errno.ENOSYS),
 }

@@ -5,7 +5,6 @@ Rules: everything that can be refused is refused before the first mount or fork;
 here, in reverse.
 """
 
-import asyncio
 import contextlib
 import os
 from collections.abc import Mapping
@@ -37,6 +36,7 @@ from shim.oci.spec import Spec, parse_spec
 from shim.pod.loading import load_artefact
 from shim.pod.options import runtime_options
 from shim.pod.program import WasmFile, find_wasm
+from shim.process.later import close_later
 from shim.process.reaper import Reaper
 from shim.process.stdio import Stdio
 from shim.record import Record, pid_file, remove_record, write_record
@@ -65,8 +65,7 @@ def _unmount(rootfs: Path) -> None:
     (docs/performance.md). A descriptor puts that off; nobody sees the mount any more.
     """
     with contextlib.suppress(OSError):
-        held = os.open(rootfs, os.O_PATH | os.O_CLOEXEC)
-        asyncio.get_running_loop().call_soon(os.close, held)
+        close_later(os.open(rootfs, os.O_PATH | os.O_CLOEXEC))
     unmount_rootfs(rootfs)
 
 

@@ -100,7 +100,7 @@ class PodShim:
     async def run(self) -> None:
         """Serve until the pod is over, then remove the socket and deliver what is queued."""
         self._reaper.install(self._loop)
-        server = TtrpcServer(Dispatcher(self._service), self._spawn)
+        self._server = server = TtrpcServer(Dispatcher(self._service), self._spawn)
         await server.serve(self._pod.listener)
         self._spawn(self._events.run())
         self._spawn(self._end_when_idle(server))
@@ -122,7 +122,12 @@ class PodShim:
     def _shut_down(self) -> None:
         """End soon: the answer to Shutdown still has to leave."""
         self._pod.socket_path.unlink(missing_ok=True)
-        self._loop.call_soon(self._over.set)
+        self._loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        # containerd waits for the end of its connection, not for that of this process.
+        self._server.close_connections()
+        self._over.set()
 
     async def _end_when_idle(self, server: TtrpcServer) -> None:
         while True:

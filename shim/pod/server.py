@@ -32,7 +32,7 @@ class TtrpcServer:
     def __init__(self, dispatcher: Dispatcher, spawn: Spawn) -> None:
         self.dispatcher = dispatcher
         self.spawn = spawn
-        self.connections = 0
+        self._transports: set[asyncio.BaseTransport] = set()
         self._loop = asyncio.get_running_loop()
         self.last_change = self._loop.time()
 
@@ -47,9 +47,24 @@ class TtrpcServer:
         )
         return transport
 
-    def count(self, change: int) -> None:
-        """A connection came (1) or went (-1)."""
-        self.connections += change
+    def close_connections(self) -> None:
+        """Close all of them, each when what is written has left."""
+        for transport in tuple(self._transports):
+            transport.close()
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._transports)
+
+    def came(self, transport: asyncio.BaseTransport) -> None:
+        """A connection was made."""
+        self._transports.add(transport)
+        self.last_change = self._loop.time()
+
+    def went(self, transport: asyncio.BaseTransport) -> None:
+        """A connection was lost."""
+        self._transports.discard(transport)
         self.last_change = self._loop.time()
 
 
@@ -60,18 +75,18 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._server.count(1)
+        self._transport = cast("asyncio.Transport", transport)
+        self._server.came(transport)
         peer: socket.socket = transport.get_extra_info("socket")
         _, uid, _ = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
         if uid != os.geteuid():
             _log.warning("connection of another user refused", uid=uid)
             transport.close()
-            return
-        self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
-        self._server.count(-1)
+        if self._transport is not None:
+            self._server.went(self._transport)
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
