@@ -47,9 +47,18 @@ check: $(VENV)/.ready ## ruff, mypy strict, import directions, spelling
 	$(BIN)/lint-imports
 	$(BIN)/codespell shim tests bench demo docs README.md CHANGELOG.md
 
-.PHONY: test
-test: setup ## every test that needs no cluster
-	$(BIN)/python -m pytest
+# One process each: a process that has spoken gRPC must not fork, and many of the first ones fork.
+.PHONY: test test-unit test-conformance test-cri
+test: test-unit test-conformance test-cri ## every test that needs no cluster
+
+test-unit: setup ## unit, integration and security tests
+	$(BIN)/python -m pytest tests/unit tests/style tests/integration tests/security
+
+test-conformance: setup ## play containerd's side, against runc's shim and ours
+	$(BIN)/python -m pytest tests/conformance
+
+test-cri: setup ## pods through a real containerd
+	$(BIN)/python -m pytest tests/cri
 
 .PHONY: demo
 demo: setup ## a pod with a Wasm and a Linux container, visibly working

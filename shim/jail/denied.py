@@ -87,12 +87,7 @@ CONDITIONAL: tuple[tuple[str, Condition, int], ...] = (
 
 DENIED: dict[str, int] = {
     **dict.fromkeys(
-        PROGRAMS
-        + NAMESPACES_AND_MOUNTS
-        + OTHER_PROCESSES
-        + OWNERSHIP
-        + KERNEL
-        + SYSTEM_V_IPC,
+        PROGRAMS + NAMESPACES_AND_MOUNTS + OTHER_PROCESSES + OWNERSHIP + KERNEL + SYSTEM_V_IPC,
         errno.EPERM,
     ),
     **dict.fromkeys(ABSENT, errno.ENOSYS),
