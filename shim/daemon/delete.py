@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from shim import sockets
@@ -24,6 +25,7 @@ from shim.rootfs import unmount_rootfs
 from shim.rundir import RunDir
 
 _RUNTIME_TIMEOUT_S = 4.0
+_CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
 def delete_nothing(bundle: Path, run_dir: RunDir) -> bytes | None:
@@ -72,7 +74,7 @@ def _clean(container_id: str, record: Record) -> None:
     problems: list[str] = []
     if record.oci_runtime:
         problems += _delete_linux(container_id, record)
-    cgroup = Cgroup.from_paths(tuple(Path(path) for path in record.cgroup_paths))
+    cgroup = Cgroup.from_paths(_in_every_hierarchy(record.cgroup_paths))
     for what, act in (
         ("cgroup", cgroup.kill),
         ("cgroup", cgroup.remove),
@@ -84,6 +86,19 @@ def _clean(container_id: str, record: Record) -> None:
             problems.append(f"{what}: {error}")
     if problems:
         raise InternalError(f"container {container_id} is not wholly removed: {problems}")
+
+
+def _in_every_hierarchy(paths: Sequence[str]) -> tuple[Path, ...]:
+    """The group's directories in hierarchies that only the OCI runtime joins, too (cgroup v1)."""
+    ours = {Path(path) for path in paths}
+    if (_CGROUP_ROOT / "cgroup.controllers").exists():
+        return tuple(ours)
+    below = [path.relative_to(_CGROUP_ROOT) for path in ours if path.is_relative_to(_CGROUP_ROOT)]
+    # The first part is the hierarchy; what is left must name a group, never a hierarchy's root.
+    groups = {Path(*path.parts[1:]) for path in below if len(path.parts) > 1}
+    hierarchies = {entry.resolve() for entry in _CGROUP_ROOT.iterdir()} if groups else set()
+    theirs = {hierarchy / group for hierarchy in hierarchies for group in groups}
+    return tuple(ours | {path for path in theirs if path.is_dir()})
 
 
 def _end_runtime_calls(container_id: str, record: Record) -> None:

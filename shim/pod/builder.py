@@ -154,9 +154,7 @@ class ContainerBuilder:
             rootfs=bundle / (spec.root_path if not request.rootfs else "rootfs"),
             spec=spec,
             options=options,
-            cgroup=locate(
-                spec.cgroups_path or f"/tandem/{request.id}", systemd=options.systemd_cgroup
-            ),
+            cgroup=locate(spec.cgroups_path or f"/{request.id}", systemd=options.systemd_cgroup),
         )
 
     async def _build_linux(self, container: _Container, stdio: Stdio) -> LinuxInit:

@@ -137,9 +137,10 @@ def test_instance_of_a_process_in_between_is_adopted() -> None:
     made = await create()
     await made.start()
     print((await made.exited).status)
+    await made.release()
 """
     child = IN_BETWEEN + "    control.recv(1) == ADOPTED\n" + WAITS
-    assert play(child, scenario) == ["7"]
+    assert play(child, scenario) == ["7", "removed"]
 
 
 def test_instance_of_a_process_in_between_that_dies_early_is_not_waited_for_for_ever() -> None:
