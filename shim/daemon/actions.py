@@ -30,12 +30,17 @@ class Outcome:
     pod: Pod | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Launcher:
-    """The launcher behind a call; `leave_pool` is called before this process becomes part of it."""
+    """The launcher behind a call, as its pid, and what serving it did to this process.
+
+    `leave_pool` has the daemon fork a spare in this one's place. That costs the daemon time which
+    an answer would wait for, so it is called here only ahead of work that takes longer.
+    """
 
     pid: int
     leave_pool: Callable[[], None]
+    has_moved_us: bool = False
 
     @property
     def cwd(self) -> Path:
@@ -44,8 +49,8 @@ class Launcher:
         return Path(f"/proc/{self.pid}/cwd")
 
     def step_into_place(self, cwd: str) -> None:
-        """Go where the launcher stands."""
-        self.leave_pool()
+        """Go where the launcher stands; this process serves no other launcher afterwards."""
+        self.has_moved_us = True
         context.adopt(self.pid, cwd)
 
 
@@ -74,6 +79,7 @@ def _perform(
                 answer = delete_nothing(bundle, run_dir)
             if answer is None:
                 if launcher:
+                    launcher.leave_pool()
                     launcher.step_into_place(request.cwd)
                 answer = delete(params, request.cwd, run_dir)
             return Outcome(Answer(stdout=answer))

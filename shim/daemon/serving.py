@@ -22,10 +22,12 @@ from shim.daemon.request import (
     body_bytes,
     decode_request,
     encode_answer,
+    encode_request,
 )
 from shim.errdefs import PermissionDeniedError, ShimError
 from shim.oci.spec import parse_spec
 from shim.pod.params import Pod
+from shim.pod.rehearsal import SPEC
 from shim.rundir import RunDir
 
 _REQUEST_TIMEOUT_S = 10.0
@@ -38,8 +40,8 @@ def serve_launcher(
 ) -> Pod | None:
     """Serve one call; returns the pod whose shim this process has to become, if any.
 
-    `leave_pool` is called, maybe twice, before this process changes so that it cannot serve another
-    call, or waits for a slow launcher.
+    `leave_pool` is called, maybe twice, when this process cannot serve another call, or waits for a
+    slow launcher.
 
     Raises:
         ConnectionError: the launcher went away.
@@ -52,8 +54,11 @@ def serve_launcher(
         except ShimError as error:
             _send(connection, Answer(1, stderr=f"tandem: {error}\n".encode()))
             return None
-        outcome = perform(request, run_dir, Launcher(launcher_pid, leave_pool))
+        launcher = Launcher(launcher_pid, leave_pool)
+        outcome = perform(request, run_dir, launcher)
         _send(connection, outcome.answer)
+    if launcher.has_moved_us:
+        leave_pool()
     return outcome.pod
 
 
@@ -62,10 +67,16 @@ def warm_up(run_dir: RunDir) -> None:
     flags = ("-namespace", "n", "-id", "i")
     perform(Request((NAME, *flags, "delete"), (), "/proc"), run_dir, None)
     context.adopt(os.getpid(), "/")
-    parse_spec(b'{"process": {"args": ["x"], "user": {}}, "mounts": [{}], "annotations": {}}')
+    decode_request(*_split(encode_request(Request((NAME,) * 12, ("A=B",) * 32, "/"))))
+    # Past the cache, which would answer from what the daemon has read.
+    parse_spec.__wrapped__(SPEC)
     run_dir.task_socket("a", "n", "i")
     with sockets.locked(run_dir):
         sockets.is_alive(run_dir.task_sockets / "none")
+
+
+def _split(message: bytes) -> tuple[bytes, bytes]:
+    return message[:REQUEST_HEAD_BYTES], message[REQUEST_HEAD_BYTES:]
 
 
 def _peer_pid(connection: socket.socket) -> int:

@@ -31,7 +31,8 @@ from shim.ttrpc.connection import ClientConnection
 # round.
 _ROUNDS = 6
 _NOWHERE = "/proc/tandem"
-_SPEC = json.dumps(
+# A config.json as containerd writes them.
+SPEC = json.dumps(
     {
         "process": {"args": ["/x.wasm"], "env": ["A=B"], "user": {"uid": 0, "gid": 0}},
         "root": {"path": "rootfs"},
@@ -50,7 +51,7 @@ def rehearse(engine: Any, compatibility_key: str) -> None:
     with _stderr_silenced():
         for _ in range(_ROUNDS):
             loop = asyncio.new_event_loop()
-            build_plan(parse_spec(_SPEC), Path(_NOWHERE))
+            build_plan(parse_spec.__wrapped__(SPEC), Path(_NOWHERE))
             loop.run_until_complete(_play_calls(engine, compatibility_key))
             loop.close()
 
