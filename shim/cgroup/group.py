@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from shim.cgroup.limits import v1_settings, v2_settings
+from shim.cgroup.limits import WITHOUT_SWAP, v1_settings, v2_settings
 from shim.cgroup.names import cgroupfs_path, systemd_path
 from shim.errdefs import FailedPreconditionError, InternalError, InvalidArgumentError
 from shim.oci.spec import Resources
@@ -40,13 +40,15 @@ class Cgroup:
     @classmethod
     def from_paths(cls, paths: Sequence[Path]) -> "Cgroup":
         """The group whose directories a former process created at `paths`; they may be gone."""
-        return cls(paths, unified=any((path / "cgroup.controllers").exists() for path in paths))
+        # Asked of those above, too: a group that is gone (or not made yet) says nothing itself.
+        above = {directory for path in paths for directory in (path, *path.parents)}
+        return cls(paths, unified=any((each / "cgroup.controllers").exists() for each in above))
 
     def create(self, resources: Resources) -> None:
         """Make the directories and set the limits; on an error nothing is left behind.
 
         Raises:
-            FailedPreconditionError: the group exists and holds processes.
+            FailedPreconditionError: the group exists and holds processes, or one below it does.
             InvalidArgumentError: the kernel has no such limit, or refuses the value.
             InternalError: a directory cannot be made.
         """
@@ -145,7 +147,7 @@ class Cgroup:
         except OSError as error:
             raise InternalError(f"cannot make cgroup {path}: {error.strerror}") from error
         if exists:
-            if _read(path / "cgroup.procs").strip():
+            if any(_read(each / "cgroup.procs").strip() for each in _tree(path)):
                 raise FailedPreconditionError(
                     f"cgroup {path} holds processes already; stop them or use another cgroups path"
                 )
@@ -183,9 +185,11 @@ class Cgroup:
     def _write_all(self, settings: Sequence[tuple[str, str]]) -> None:
         for name, value in settings:
             file = self._file(name)
+            if file is None and (name, value) in WITHOUT_SWAP:
+                continue
             if file is None:
                 raise InvalidArgumentError(
-                    f"cannot set {name} to {value}: this node's cgroups have no such file"
+                    f"cannot set {name} to {value}: {self._why_missing(name)}"
                 )
             try:
                 _write(file, value)
@@ -193,6 +197,18 @@ class Cgroup:
                 raise InvalidArgumentError(
                     f"the kernel refuses {value} in {file}: {error.strerror}"
                 ) from error
+
+    def _why_missing(self, name: str) -> str:
+        controller = name.partition(".")[0]
+        for path in self.paths if self._unified else ():
+            if controller in _read(path.parent / "cgroup.controllers").split():
+                control = path.parent / "cgroup.subtree_control"
+                if controller not in _read(control).split():
+                    return (
+                        f"{control} does not have {controller}, and the kernel lets nobody add it"
+                        f" while {path.parent} itself holds processes; move them into a group below"
+                    )
+        return "this node's cgroups have no such file"
 
     def _is_raised(self, name: str, value: str) -> bool:
         file = self._file(name)

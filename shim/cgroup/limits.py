@@ -12,6 +12,11 @@ Setting = tuple[str, str]
 
 _MIN_SHARES, _MAX_SHARES, _MAX_WEIGHT = 2, 262144, 10000
 _DEFAULT_PERIOD_US = 100_000
+_SWAP = "memory.swap.max"
+
+WITHOUT_SWAP = frozenset({(_SWAP, "0"), (_SWAP, "max")})
+"""What need not be written where the kernel accounts no swap, and so has no such file: none is
+used, and none is limited."""
 
 
 def v1_settings(resources: Resources) -> list[Setting]:
@@ -42,13 +47,13 @@ def v2_settings(resources: Resources) -> list[Setting]:
     """Files and values for the unified hierarchy.
 
     Raises:
-        InvalidArgumentError: memory plus swap is less than memory.
+        InvalidArgumentError: memory plus swap is less than memory, or a key of `unified` is a path.
     """
     settings: list[Setting] = []
     if resources.memory_limit_bytes:
         settings.append(("memory.max", _bytes(resources.memory_limit_bytes)))
     if resources.memory_swap_bytes:
-        settings.append(("memory.swap.max", _swap_alone(resources)))
+        settings.append((_SWAP, _swap_alone(resources)))
     if resources.memory_reservation_bytes:
         settings.append(("memory.low", _bytes(resources.memory_reservation_bytes)))
     if resources.cpu_shares:
@@ -57,7 +62,7 @@ def v2_settings(resources: Resources) -> list[Setting]:
         quota = resources.cpu_quota_us or -1
         period = resources.cpu_period_us or _DEFAULT_PERIOD_US
         settings.append(("cpu.max", f"{quota if quota > 0 else 'max'} {period}"))
-    return settings + _cpuset(resources) + _pids(resources) + list(resources.unified)
+    return settings + _cpuset(resources) + _pids(resources) + _unified(resources)
 
 
 def cpu_weight(shares: int) -> int:
@@ -76,6 +81,15 @@ def _swap_alone(resources: Resources) -> str:
             f"memory plus swap ({total}) needs a memory limit that is not above it (is {memory})"
         )
     return str(total - memory)
+
+
+def _unified(resources: Resources) -> list[Setting]:
+    for name, _ in resources.unified:
+        if "/" in name or "\0" in name:
+            raise InvalidArgumentError(
+                f"linux.resources.unified: {name!r} is a path, and not the name of a cgroup's file"
+            )
+    return list(resources.unified)
 
 
 def _cpuset(resources: Resources) -> list[Setting]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shim.cgroup import Cgroup, locate
-from shim.errdefs import InternalError, InvalidArgumentError
+from shim.errdefs import FailedPreconditionError, InternalError, InvalidArgumentError
 from shim.oci.spec import Resources
 
 
@@ -58,6 +58,42 @@ def test_v2_without_the_limit_s_controller_names_file_and_value(unified: Path) -
     with pytest.raises(InvalidArgumentError, match=r"cannot set pids.max to 5"):
         group.create(Resources(pids_limit=5))
     assert not (unified / "kubepods" / "c").exists()
+
+
+def test_v2_tells_of_a_parent_that_holds_processes_itself(unified: Path) -> None:
+    # The kernel then refuses "+pids" there, which a plain file cannot: a directory can.
+    control = unified / "kubepods" / "cgroup.subtree_control"
+    control.unlink()
+    control.mkdir()
+    group = locate("/kubepods/c", systemd=False, root=unified)
+    with pytest.raises(
+        InvalidArgumentError, match=r"kubepods/cgroup.subtree_control does not have"
+    ):
+        group.create(Resources(pids_limit=5))
+    assert not (unified / "kubepods" / "c").exists()
+
+
+def test_v2_without_swap_takes_what_needs_no_file(unified: Path) -> None:
+    target = fake_group(unified / "kubepods" / "c", "memory.max")
+    group = locate("/kubepods/c", systemd=False, root=unified)
+    group.create(Resources(memory_limit_bytes=1000, memory_swap_bytes=1000))
+    group.create(Resources(memory_limit_bytes=1000, memory_swap_bytes=-1))
+    assert (target / "memory.max").read_text() == "1000"
+    with pytest.raises(InvalidArgumentError, match=r"cannot set memory.swap.max to 500"):
+        group.create(Resources(memory_limit_bytes=1000, memory_swap_bytes=1500))
+
+
+def test_processes_below_an_existing_group_count_as_its_own(unified: Path) -> None:
+    below = fake_group(unified / "kubepods" / "c" / "below")
+    (below / "cgroup.procs").write_text("1\n")
+    group = locate("/kubepods/c", systemd=False, root=unified)
+    with pytest.raises(FailedPreconditionError, match="holds processes already"):
+        group.create(Resources())
+
+
+def test_the_version_is_known_before_the_group_is_made(unified: Path) -> None:
+    group = Cgroup.from_paths([unified / "kubepods" / "c"])
+    assert group.procs_files() == (unified / "kubepods" / "c" / "cgroup.procs",)
 
 
 def test_v2_kills_by_one_write_and_reads_events(unified: Path) -> None:

@@ -81,6 +81,12 @@ def test_unified_is_for_v2_alone() -> None:
         v1_settings(resources)
 
 
+@pytest.mark.parametrize("name", ["../c/cgroup.procs", "/memory.max", "a\0b"])
+def test_unified_takes_names_and_no_paths(name: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"linux.resources.unified: .* is a path"):
+        v2_settings(Resources(unified=((name, "1"),)))
+
+
 @pytest.mark.parametrize("memory", [None, -1, 200])
 def test_swap_needs_a_memory_limit_below_it(memory: int | None) -> None:
     with pytest.raises(InvalidArgumentError, match=r"memory plus swap \(150\)"):
