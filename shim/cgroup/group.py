@@ -168,6 +168,9 @@ class Cgroup:
             enabled = _read(directory / "cgroup.subtree_control").split()
             wanted = [n for n in _V2_CONTROLLERS if n in offered and n not in enabled]
             control = directory / "cgroup.subtree_control"
+            if wanted and _holds_processes(directory):
+                # cpu and pids could be had, but then no process could join what is below.
+                continue
             if wanted and not _try_write(control, " ".join(f"+{name}" for name in wanted)):
                 # One of them cannot be had (cpu with real-time processes); the others still can.
                 for name in wanted:
@@ -200,14 +203,13 @@ class Cgroup:
 
     def _why_missing(self, name: str) -> str:
         controller = name.partition(".")[0]
-        for path in self.paths if self._unified else ():
-            if controller in _read(path.parent / "cgroup.controllers").split():
-                control = path.parent / "cgroup.subtree_control"
-                if controller not in _read(control).split():
-                    return (
-                        f"{control} does not have {controller}, and the kernel lets nobody add it"
-                        f" while {path.parent} itself holds processes; move them into a group below"
-                    )
+        for above in {parent for path in self.paths for parent in path.parents}:
+            offered = _read(above / "cgroup.controllers").split()
+            if self._unified and controller in offered and _holds_processes(above):
+                return (
+                    f"the kernel offers {controller} to nothing below {above} while that"
+                    " itself holds processes; move them into a group of their own"
+                )
         return "this node's cgroups have no such file"
 
     def _is_raised(self, name: str, value: str) -> bool:
@@ -250,6 +252,11 @@ def _tree(path: Path) -> Iterator[Path]:
     """`path` and the groups below it, parents first; nothing where it is gone."""
     for directory, _, _ in os.walk(path):
         yield Path(directory)
+
+
+def _holds_processes(path: Path) -> bool:
+    """Whether a group of v2 other than the root, which alone may share, has processes itself."""
+    return (path / "cgroup.type").exists() and bool(_read(path / "cgroup.procs").strip())
 
 
 def _read(file: Path) -> str:

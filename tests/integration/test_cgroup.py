@@ -43,14 +43,17 @@ def join(group: Cgroup) -> int:
     read_fd, write_fd = os.pipe()
     pid = os.fork()
     if pid == 0:
-        for file in group.procs_files():
-            file.write_text("0")
-        os.write(write_fd, b"x")
-        signal.pause()
-        os._exit(0)
-    os.read(read_fd, 1)
-    os.close(read_fd)
+        try:
+            for file in group.procs_files():
+                file.write_text("0")
+            os.write(write_fd, b"x")
+            signal.pause()
+        finally:
+            os._exit(1)
     os.close(write_fd)
+    joined = os.read(read_fd, 1)
+    os.close(read_fd)
+    assert joined, f"no process can join {group.paths}"
     return pid
 
 
@@ -108,6 +111,17 @@ def test_processes_in_groups_below_are_killed_and_the_groups_removed(group: Cgro
     group.kill()
     os.waitpid(pid, 0)
     group.remove()
+
+
+def test_a_group_below_one_that_holds_processes_can_be_joined(group: Cgroup) -> None:
+    pid = join(group)
+    below = locate(f"/tandem-test-{os.getpid()}/group/below", systemd=False)
+    below.create(Resources())
+    assert join(below) in below.pids()
+    assert pid not in below.pids()
+    group.kill()
+    for _ in range(2):
+        os.wait()
 
 
 def test_a_refused_limit_names_file_and_value_and_leaves_nothing(group: Cgroup) -> None:

@@ -60,17 +60,17 @@ def test_v2_without_the_limit_s_controller_names_file_and_value(unified: Path) -
     assert not (unified / "kubepods" / "c").exists()
 
 
-def test_v2_tells_of_a_parent_that_holds_processes_itself(unified: Path) -> None:
-    # The kernel then refuses "+pids" there, which a plain file cannot: a directory can.
-    control = unified / "kubepods" / "cgroup.subtree_control"
-    control.unlink()
-    control.mkdir()
-    group = locate("/kubepods/c", systemd=False, root=unified)
-    with pytest.raises(
-        InvalidArgumentError, match=r"kubepods/cgroup.subtree_control does not have"
-    ):
+def test_v2_leaves_a_parent_alone_that_holds_processes_and_tells_of_it(unified: Path) -> None:
+    (unified / "cgroup.procs").write_text("1\n")
+    busy = fake_group(unified / "kubepods", "cgroup.type")
+    (busy / "cgroup.procs").write_text("2\n")
+    group = locate("/kubepods/pod/c", systemd=False, root=unified)
+    fake_group(group.paths[0])
+    group.create(Resources())
+    assert (unified / "cgroup.subtree_control").read_text() == "+cpu +memory +pids +io"
+    assert (busy / "cgroup.subtree_control").read_text() == ""
+    with pytest.raises(InvalidArgumentError, match=r"offers pids to nothing below .*/kubepods "):
         group.create(Resources(pids_limit=5))
-    assert not (unified / "kubepods" / "c").exists()
 
 
 def test_v2_without_swap_takes_what_needs_no_file(unified: Path) -> None:
