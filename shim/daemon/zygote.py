@@ -110,6 +110,7 @@ class Zygote:
                 os.close(fd)
             os.setsid()
             warm_up(self._run_dir)
+            self._host.rehearse()
             self._serve(working)
             status = 0
         except BaseException:  # noqa: BLE001 (the last frame of this process: say it and end)

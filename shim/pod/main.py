@@ -36,6 +36,8 @@ _log = structlog.get_logger()
 
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 _DRAIN_S = 5.0
+# An instruction is specialised at its eighth run or so; a round runs most more than once.
+_REHEARSALS = 6
 # A shim without containers and without connections is one that containerd has lost.
 _IDLE_S = 30.0
 
@@ -54,8 +56,13 @@ class Host:
         logs.configure()
         host = cls(new_engine(), compatibility_key())
         prepare_linkers(host.engine)
-        rehearse(host.engine, host.compatibility_key)
+        host.rehearse(_REHEARSALS)
         return host
+
+    def rehearse(self, rounds: int = 1) -> None:
+        """Play a pod's life through, so that its code is learnt and its pages are touched."""
+        for _ in range(rounds):
+            rehearse(self.engine, self.compatibility_key)
 
 
 def run_pod(pod: Pod, host: Host) -> None:

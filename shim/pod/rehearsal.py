@@ -1,9 +1,10 @@
-"""Plays through a pod's life in the daemon, before anything is forked, on nothing real.
+"""Plays through a pod's life, on nothing real: in the daemon, and in each spare that it forks.
 
 CPython 3.11 rewrites the code that it runs, while it learns it, and every page so written is
 copied in every process forked later. What the daemon has run often enough is learnt, and stays
-shared: measured in docs/performance.md. Rules: starts no thread, leaves nothing behind, fails
-loudly: it is our own code on our own input.
+shared. A spare plays once, while nobody waits for it, so that the pages which a pod shim writes to
+anyway are its own when it becomes one: docs/performance.md. Rules: starts no thread, leaves nothing
+behind, fails loudly: it is our own code on our own input.
 """
 
 import asyncio
@@ -27,9 +28,6 @@ from shim.process.reaper import Reaper
 from shim.task.service import TaskService
 from shim.ttrpc.connection import ClientConnection
 
-# An instruction is specialised at its eighth run or so; functions are called more than once a
-# round.
-_ROUNDS = 6
 _NOWHERE = "/proc/tandem"
 # A config.json as containerd writes them.
 SPEC = json.dumps(
@@ -47,13 +45,12 @@ SPEC = json.dumps(
 
 
 def rehearse(engine: Any, compatibility_key: str) -> None:
-    """Play; called once, by a process that is about to fork others."""
+    """Play one round."""
     with _stderr_silenced():
-        for _ in range(_ROUNDS):
-            loop = asyncio.new_event_loop()
-            build_plan(parse_spec.__wrapped__(SPEC), Path(_NOWHERE))
-            loop.run_until_complete(_play_calls(engine, compatibility_key))
-            loop.close()
+        loop = asyncio.new_event_loop()
+        build_plan(parse_spec.__wrapped__(SPEC), Path(_NOWHERE))
+        loop.run_until_complete(_play_calls(engine, compatibility_key))
+        loop.close()
 
 
 @contextlib.contextmanager
