@@ -56,13 +56,13 @@ class Host:
         logs.configure()
         host = cls(new_engine(), compatibility_key())
         prepare_linkers(host.engine)
-        host.rehearse(_REHEARSALS)
+        for _ in range(_REHEARSALS):
+            rehearse(host.engine, host.compatibility_key, loud=True)
         return host
 
-    def rehearse(self, rounds: int = 1) -> None:
-        """Play a pod's life through, so that its code is learnt and its pages are touched."""
-        for _ in range(rounds):
-            rehearse(self.engine, self.compatibility_key)
+    def rehearse(self) -> None:
+        """Touch the pages that a pod shim is going to write to."""
+        rehearse(self.engine, self.compatibility_key, loud=False)
 
 
 def run_pod(pod: Pod, host: Host) -> None:
