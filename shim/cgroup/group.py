@@ -63,19 +63,6 @@ class Cgroup:
             Cgroup(made, unified=self._unified).remove()
             raise
 
-    def update(self, resources: Resources) -> None:
-        """Set the limits that `resources` names, and leave the others.
-
-        Raises:
-            InvalidArgumentError: the kernel has no such limit, or refuses the value.
-        """
-        settings = v2_settings(resources) if self._unified else v1_settings(resources)
-        names = [name for name, _ in settings]
-        swap, memory = "memory.memsw.limit_in_bytes", "memory.limit_in_bytes"
-        if swap in names and memory in names and self._is_raised(swap, dict(settings)[memory]):
-            settings.insert(0, settings.pop(names.index(swap)))
-        self._write_all(settings)
-
     def procs_files(self) -> tuple[Path, ...]:
         """The files into which a process of one thread writes "0" in order to join.
 
@@ -211,11 +198,6 @@ class Cgroup:
                     " itself holds processes; move them into a group of their own"
                 )
         return "this node's cgroups have no such file"
-
-    def _is_raised(self, name: str, value: str) -> bool:
-        file = self._file(name)
-        now = int(_read(file).strip() or 0) if file else 0
-        return now > 0 and (int(value) > now or int(value) < 0)
 
     def _file(self, name: str) -> Path | None:
         files = (path / name for path in self.paths)

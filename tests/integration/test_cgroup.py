@@ -78,14 +78,6 @@ def test_limits_are_set(group: Cgroup) -> None:
     assert {name: value(group, name) for name in expected} == expected
 
 
-def test_limits_are_changed_up_and_down(group: Cgroup) -> None:
-    for pids in (5, 500):
-        group.update(Resources(memory_limit_bytes=pids << 20, pids_limit=pids))
-        assert value(group, "pids.max") == str(pids)
-    group.update(Resources(pids_limit=-1))
-    assert value(group, "pids.max") == "max"
-
-
 def test_a_process_joins_is_listed_and_killed(group: Cgroup) -> None:
     assert group.pids() == []
     pid = join(group)

@@ -141,26 +141,6 @@ def test_v1_gives_a_new_cpuset_its_parents_processors(v1: Path) -> None:
     assert (v1 / "cpuset/pod/c/cpuset.cpus").read_text() == "2"
 
 
-@pytest.mark.parametrize(
-    ("memory", "total", "order"),
-    [
-        (400, 500, ["memory.memsw.limit_in_bytes", "memory.limit_in_bytes"]),
-        (-1, -1, ["memory.memsw.limit_in_bytes", "memory.limit_in_bytes"]),
-        (50, 150, ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"]),
-    ],
-)
-def test_v1_keeps_memory_below_memory_plus_swap_at_every_moment(
-    v1: Path, monkeypatch: pytest.MonkeyPatch, memory: int, total: int, order: list[str]
-) -> None:
-    path = fake_group(v1 / "memory" / "c", *order)
-    (path / "memory.memsw.limit_in_bytes").write_text("200")
-    written: list[str] = []
-    monkeypatch.setattr("shim.cgroup.group._write", lambda file, _: written.append(file.name))
-    group = locate("/c", systemd=False, root=v1)
-    group.update(Resources(memory_limit_bytes=memory, memory_swap_bytes=total))
-    assert written == order
-
-
 def test_a_group_that_cannot_be_removed_is_named(v1: Path) -> None:
     path = fake_group(v1 / "memory" / "c")
     with pytest.raises(
