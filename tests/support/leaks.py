@@ -17,7 +17,9 @@ from pathlib import Path
 TOKEN = f"tdm{os.getpid():x}"
 """In the name of every container id and directory of this session."""
 
-GRACE_S = 2.0
+# A shim whose containerd is gone tries for 5 s to deliver its last events. Who leaves nothing waits
+# for nothing.
+GRACE_S = 8.0
 PR_SET_CHILD_SUBREAPER = 36
 _watched: list[Path] = []
 _reserves: list[Path] = []
