@@ -45,10 +45,16 @@ def is_alive(path: Path) -> bool:
             probe.connect(os.fspath(path))
         except OSError:
             return False
-        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    listener_pid, _, _ = _PEER.unpack(credentials)
+        listener_pid, _ = peer(probe)
     # 0: it lives in another pid namespace.
     return listener_pid == 0 or not _is_ending(listener_pid)
+
+
+def peer(connection: socket.socket) -> tuple[int, int]:
+    """The pid and user of a connection's other end (unix(7), SO_PEERCRED)."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    pid, uid, _ = _PEER.unpack(credentials)
+    return int(pid), int(uid)
 
 
 def _is_ending(pid: int) -> bool:

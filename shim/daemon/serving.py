@@ -8,7 +8,6 @@ import contextlib
 import os
 import select
 import socket
-import struct
 from collections.abc import Callable
 
 from shim import sockets
@@ -32,7 +31,6 @@ from shim.rundir import RunDir
 
 _REQUEST_TIMEOUT_S = 10.0
 _PATIENCE_S = 0.1
-_PEER = struct.Struct("3i")
 
 
 def serve_launcher(
@@ -80,12 +78,10 @@ def _split(message: bytes) -> tuple[bytes, bytes]:
 
 
 def _peer_pid(connection: socket.socket) -> int:
-    pid, uid, _ = _PEER.unpack(
-        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    )
+    pid, uid = sockets.peer(connection)
     if uid != os.geteuid():
         raise PermissionDeniedError(f"user {uid} may not use this daemon")
-    return int(pid)
+    return pid
 
 
 def _receive(connection: socket.socket, leave_pool: Callable[[], None]) -> Request:

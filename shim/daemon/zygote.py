@@ -22,13 +22,13 @@ from typing import NoReturn
 from shim import sockets
 from shim.daemon.serving import serve_launcher, warm_up
 from shim.errdefs import ShimError
+from shim.kernel.constants import PR_SET_PDEATHSIG
 from shim.kernel.libc import LINUX
 from shim.pod.main import Host, run_pod
 from shim.process.forking import fork
 from shim.rundir import RunDir
 
 _SPARES = 2
-_PR_SET_PDEATHSIG = 1
 _FORK_RETRY_S = 0.2
 # See shim.pod.rehearsal.
 _REHEARSALS = 8
@@ -101,7 +101,7 @@ class Zygote:
     def _be_spare(self, parents_end: int, working: int) -> NoReturn:
         status = 1
         try:
-            LINUX.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            LINUX.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != self._pid:
                 os._exit(0)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
@@ -128,7 +128,7 @@ class Zygote:
             if not in_pool:
                 return
             in_pool = False
-            LINUX.prctl(_PR_SET_PDEATHSIG, 0)
+            LINUX.prctl(PR_SET_PDEATHSIG, 0)
             self._listener.close()
             os.close(working)
 

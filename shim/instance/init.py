@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from signal import SIGSYS
+from signal import SIGKILL, SIGSYS
 
 import structlog
 
@@ -123,7 +123,7 @@ class WasmInit:
     def _end(self) -> None:
         self._control.close()
         if self._reaper.is_unreaped(self.pid):
-            os.kill(self.pid, 9)
+            os.kill(self.pid, SIGKILL)
 
     async def _until_ready(self, begun: float) -> None:
         message = await self._receive()

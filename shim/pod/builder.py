@@ -1,8 +1,8 @@
 """Create, end to end: from a request to a process that waits for Start.
 
-Rules: everything that can be refused is refused before the first mount or fork; the record for
-`delete` is written before the first thing that would need cleaning; what fails half-way is undone
-here, in reverse.
+Rules: what the request and the spec alone tell is refused before the first mount, and the rest,
+which takes a look into the rootfs, before the first fork; the record for `delete` is written before
+the first thing that would need cleaning; what fails half-way is undone here, in reverse.
 """
 
 import contextlib
@@ -14,14 +14,13 @@ from typing import Any
 
 import structlog
 
-from shim.aot.cache import Cache
+from shim.aot.cache import Artefact, Cache
 from shim.aot.loader import CompileLimits
 from shim.api import task_pb2
 from shim.cgroup import Cgroup, locate
 from shim.config import Config
 from shim.engine.run import Program
 from shim.errdefs import (
-    InternalError,
     InvalidArgumentError,
     ShimError,
     StaleArtefactError,
@@ -29,7 +28,7 @@ from shim.errdefs import (
 )
 from shim.instance.child import InstanceSpec
 from shim.instance.init import WasmInit
-from shim.jail import build_plan
+from shim.jail import JailPlan, build_plan
 from shim.linux.init import LinuxInit
 from shim.linux.runtime import OciRuntime, RuntimeOptions
 from shim.oci.spec import Spec, parse_spec
@@ -173,40 +172,49 @@ class ContainerBuilder:
 
     async def _build_wasm(self, container: _Container, wasm: WasmFile, stdio: Stdio) -> WasmInit:
         plan = build_plan(container.spec, container.rootfs)
-        cgroup = container.cgroup
-        for attempt in (1, 2):
-            try:
-                artefact = await load_artefact(
-                    wasm.fd, wasm.identity, self._cache, self._limits, self._node.reaper
-                )
-            except ShimError as error:
-                raise type(error)(f"entry point {wasm.path[:200]}: {error}") from error
-            program = Program(
-                artefact=artefact.path,
-                kind=artefact.kind,
-                function=wasm.function,
-                args=container.spec.process.args,
-                env=container.spec.process.env,
-                cwd=container.spec.process.cwd,
+        artefact = await self._artefact(wasm)
+        try:
+            init = await self._instance(container, wasm, artefact, plan, stdio)
+        except StaleArtefactError as error:
+            _log.warning("artefact dropped", path=str(artefact.path), error=str(error))
+            self._cache.drop(artefact)
+            init = await self._instance(container, wasm, await self._artefact(wasm), plan, stdio)
+        pid_file(container.bundle).write_text(str(init.pid))
+        return init
+
+    async def _artefact(self, wasm: WasmFile) -> Artefact:
+        try:
+            return await load_artefact(
+                wasm.fd, wasm.identity, self._cache, self._limits, self._node.reaper
             )
-            cgroup.create(container.spec.resources)
-            try:
-                init = await WasmInit.create(
-                    InstanceSpec(self._node.engine, program, plan, cgroup.procs_files()),
-                    stdio.child_fds,
-                    cgroup,
-                    self._node.reaper,
-                )
-            except StaleArtefactError as error:
-                cgroup.remove()
-                if attempt == 2:
-                    raise
-                _log.warning("artefact dropped", path=str(artefact.path), error=str(error))
-                self._cache.drop(artefact)
-            except BaseException:
-                cgroup.remove()
-                raise
-            else:
-                pid_file(container.bundle).write_text(str(init.pid))
-                return init
-        raise InternalError("unreachable")
+        except ShimError as error:
+            raise type(error)(f"entry point {wasm.path[:200]}: {error}") from error
+
+    async def _instance(
+        self,
+        container: _Container,
+        wasm: WasmFile,
+        artefact: Artefact,
+        plan: JailPlan,
+        stdio: Stdio,
+    ) -> WasmInit:
+        process, cgroup = container.spec.process, container.cgroup
+        program = Program(
+            artefact=artefact.path,
+            kind=artefact.kind,
+            function=wasm.function,
+            args=process.args,
+            env=process.env,
+            cwd=process.cwd,
+        )
+        cgroup.create(container.spec.resources)
+        try:
+            return await WasmInit.create(
+                InstanceSpec(self._node.engine, program, plan, cgroup.procs_files()),
+                stdio.child_fds,
+                cgroup,
+                self._node.reaper,
+            )
+        except BaseException:
+            cgroup.remove()
+            raise

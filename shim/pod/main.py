@@ -21,6 +21,7 @@ from shim import sockets
 from shim.engine.config import compatibility_key, new_engine
 from shim.engine.linkers import prepare_linkers
 from shim.jail import compile_filters
+from shim.kernel.constants import PR_SET_CHILD_SUBREAPER
 from shim.kernel.libc import LINUX
 from shim.pod import logs
 from shim.pod.builder import ContainerBuilder, Node
@@ -34,7 +35,6 @@ from shim.task.service import TaskService
 
 _log = structlog.get_logger()
 
-_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 _DRAIN_S = 5.0
 # An instruction is specialised at its eighth run or so; a round runs most more than once.
 _REHEARSALS = 6
@@ -69,7 +69,7 @@ def run_pod(pod: Pod, host: Host) -> None:
     """Be the pod's shim; returns when the pod is over."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    LINUX.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    LINUX.prctl(PR_SET_CHILD_SUBREAPER, 1)
     # Bundles come and go; this process must not hold one, nor anything of the launcher's.
     os.chdir("/")
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

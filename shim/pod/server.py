@@ -8,18 +8,16 @@ the shim's death); peers must run as our own user.
 import asyncio
 import os
 import socket
-import struct
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 import structlog
 
+from shim import sockets
 from shim.errdefs import ShimError
 from shim.pod.dispatch import Dispatcher
 from shim.pod.status import code_of
 from shim.ttrpc.connection import Refused, RequestReceived, ServerConnection
-
-_PEER = struct.Struct("3i")
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -77,8 +75,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._server.came(transport)
-        peer: socket.socket = transport.get_extra_info("socket")
-        _, uid, _ = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+        _, uid = sockets.peer(transport.get_extra_info("socket"))
         if uid != os.geteuid():
             _log.warning("connection of another user refused", uid=uid)
             transport.close()

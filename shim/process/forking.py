@@ -14,7 +14,7 @@ def fork() -> int:
     """os.fork, refused where this process has a second thread.
 
     Raises:
-        InternalError: a thread exists that must not; its name is in the text.
+        InternalError: there is a second thread.
         OSError: the kernel refuses another process.
     """
     threads = os.listdir("/proc/self/task")  # noqa: PTH208 (the start path)

@@ -7,6 +7,7 @@ import pytest
 from shim.api import task_pb2
 from tests.support.bundle import PATH_ENV, Bundle
 from tests.support.shim_process import ShimManager
+from tests.support.tandem_home import TandemHome
 from tests.support.ttrpc_client import RpcError
 
 
@@ -25,6 +26,20 @@ def test_wasm_hello(manager: ShimManager) -> None:
 @pytest.mark.parametrize("status", [0, 1, 42, 125, 126, 200, 255])
 def test_wasm_exit_status_is_the_guests(manager: ShimManager, status: int) -> None:
     assert streams(manager, manager.bundle(["/exit.wasm", str(status)]))[0] == status
+
+
+def test_wasm_artefact_that_cannot_be_loaded_is_made_anew(
+    manager: ShimManager, home: TandemHome
+) -> None:
+    assert streams(manager, manager.bundle(["/hello.wasm"]))[0] == 0
+    artefacts = [path for path in home.cache.rglob("*.module") if not path.is_symlink()]
+    assert artefacts
+    for path in artefacts:
+        # Not in place: a running instance may have the file mapped.
+        path.unlink()
+        path.write_bytes(b"junk" * 1000)
+    assert streams(manager, manager.bundle(["/hello.wasm"])) == (0, b"hello from wasm\n", b"")
+    assert any(path.exists() and not path.read_bytes().startswith(b"junk") for path in artefacts)
 
 
 def test_wasm_arguments_and_environment(manager: ShimManager) -> None:
