@@ -12,6 +12,10 @@ TANDEM_ONLY: dict[str, str] = {
     "test_service_of_the_newer_line_is_the_same": "the 1.6 shim serves v2 alone",
     "test_signal_out_of_range_is_refused": "runc takes some numbers and fails with Unknown",
     "test_delete_after_a_death_before_create": "its `delete` fails without the file `runtime`",
+    "test_kill_of_an_exec_out_of_range_is_refused": "as for the init",
+    "test_stdio_verbs_of_an_unknown_exec_are_not_found": "it forgets to map the error: Unknown",
+    "test_exec_that_fails_to_start_ends_its_streams": "it keeps the FIFOs open, even after Delete",
+    "test_exits_of_execs_come_before_their_inits": "the 1.6 shim tells exits as it reaps them",
     "test_daemons_end_is_not_noticed_by_pods": "it has no daemon",
     "test_delete_ends_instances_at_once": "runc's containers outlive their shim until `delete`",
 }

@@ -14,8 +14,13 @@ from typing import Any
 from shim.api import types_pb2
 
 PATH_ENV = "PATH=/bin"
-APPLETS = ("cat", "dd", "echo", "env", "head", "kill", "ls", "sh", "sleep", "tr", "true", "yes")
+APPLETS = (
+    *("cat", "dd", "echo", "env", "grep", "head", "id", "kill", "ls", "pwd", "seq", "sh", "sleep"),
+    *("stat", "stty", "tail", "touch", "tr", "true", "tty", "yes"),
+)
 NAMESPACES = ("ipc", "mount", "network", "pid", "uts")
+HOST_PIDS = ("ipc", "mount", "network", "uts")
+"""Without a pid namespace, whose init ignores signals that it does not handle."""
 
 
 def make_rootfs(directory: Path) -> Path:
@@ -51,6 +56,12 @@ def build_spec(
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc"},
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid"]},
+            {
+                "destination": "/dev/pts",
+                "type": "devpts",
+                "source": "devpts",
+                "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
+            },
         ],
         "annotations": dict(annotations or {}),
         "linux": {
@@ -139,7 +150,29 @@ class Bundle:
     stdin: Input | None = None
     stdout: Output | None = None
     stderr: Output | None = None
+    ends: list[Input | Output] = field(default_factory=list)
+    """Further FIFOs, of processes executed in the container."""
     _log_fd: int = field(default=-1, repr=False)
+
+    @property
+    def terminal(self) -> bool:
+        """What Create says of it; containerd's clients take it from the spec, as here."""
+        return bool(self.spec.get("process", {}).get("terminal", False))
+
+    @property
+    def io(self) -> Path:
+        """Where the client has its FIFOs."""
+        return self.path.parent.parent / "io" / self.container_id
+
+    @property
+    def output(self) -> Output:
+        assert self.stdout is not None
+        return self.stdout
+
+    @property
+    def input(self) -> Input:
+        assert self.stdin is not None
+        return self.stdin
 
     def write(self) -> None:
         """Make the directory; `log` is held open for reading and writing, as containerd does."""
@@ -161,7 +194,7 @@ class Bundle:
         return b"".join(chunks).decode(errors="replace")
 
     def close(self) -> None:
-        for end in (self.stdin, self.stdout, self.stderr):
+        for end in (self.stdin, self.stdout, self.stderr, *self.ends):
             if end is not None:
                 end.close()
         if self._log_fd >= 0:
