@@ -16,7 +16,7 @@ from shim.api import types_pb2
 PATH_ENV = "PATH=/bin"
 APPLETS = (
     *("cat", "dd", "echo", "env", "grep", "head", "id", "kill", "ls", "pwd", "seq", "sh", "sleep"),
-    *("stat", "stty", "tail", "touch", "tr", "true", "tty", "yes"),
+    *("stat", "stty", "tail", "touch", "tr", "test", "true", "tty", "yes"),
 )
 NAMESPACES = ("ipc", "mount", "network", "pid", "uts")
 HOST_PIDS = ("ipc", "mount", "network", "uts")
