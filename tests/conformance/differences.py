@@ -16,6 +16,7 @@ TANDEM_ONLY: dict[str, str] = {
     "test_stdio_verbs_of_an_unknown_exec_are_not_found": "it forgets to map the error: Unknown",
     "test_exec_that_fails_to_start_ends_its_streams": "it keeps the FIFOs open, even after Delete",
     "test_exits_of_execs_come_before_their_inits": "the 1.6 shim tells exits as it reaps them",
+    "test_update_by_garbage_is_the_callers_fault": "it answers Unknown to what it cannot decode",
     "test_exec_writes_into_no_streams": "its /dev/null is open for reading alone",
     "test_daemons_end_is_not_noticed_by_pods": "it has no daemon",
     "test_delete_ends_instances_at_once": "runc's containers outlive their shim until `delete`",
