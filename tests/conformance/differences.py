@@ -18,6 +18,10 @@ TANDEM_ONLY: dict[str, str] = {
     "test_exits_of_execs_come_before_their_inits": "the 1.6 shim tells exits as it reaps them",
     "test_update_by_garbage_is_the_callers_fault": "it answers Unknown to what it cannot decode",
     "test_exec_writes_into_no_streams": "its /dev/null is open for reading alone",
+    "test_file_behind_a_terminal": "its terminals know FIFOs and loggers alone",
+    "test_generic_options_hold_runcs_keys": "it knows no options but its own",
+    "test_late_logger_holds_up_no_other_container": "it creates one container at a time",
+    "test_stdin_beside_a_logger": "beside a logger it opens no stdin",
     "test_daemons_end_is_not_noticed_by_pods": "it has no daemon",
     "test_delete_ends_instances_at_once": "runc's containers outlive their shim until `delete`",
 }

@@ -1,6 +1,5 @@
 """Pause and Resume: what stands still, what is refused meanwhile, and how a paused task ends."""
 
-import os
 import signal
 import time
 
@@ -146,9 +145,7 @@ def test_kill_everyone_of_a_paused_task_ends_it(paused: Task, workload: Workload
 
 def test_delete_after_the_shim_of_a_paused_task_died(manager: ShimManager, paused: Task) -> None:
     pid = paused.state().pid
-    shim_pid = paused.connect().shim_pid
-    os.kill(shim_pid, signal.SIGKILL)
-    assert wait_until(lambda: not alive(shim_pid))
+    manager.kill_shim(paused)
     assert manager.delete_leftovers(paused.bundle).exit_status == 137
     assert wait_until(lambda: not alive(pid))
     assert cgroups(paused.id) == set()

@@ -7,10 +7,15 @@ any shim v2 binary can be put under it.
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
+
+from google.protobuf.any_pb2 import Any as AnyMessage
 
 from shim.api import task_pb2, types_pb2
 from tests.support import leaks
@@ -110,22 +115,38 @@ class ShimManager:
         ]
 
     def spawn_start(
-        self, bundle: Bundle, environment: Mapping[str, str] | None = None
+        self,
+        bundle: Bundle,
+        environment: Mapping[str, str] | None = None,
+        stdin: IO[bytes] | int = subprocess.DEVNULL,
     ) -> subprocess.Popen[bytes]:
         """Run `start` with one pipe for stdout and stderr."""
         return subprocess.Popen(
             [*self.arguments(bundle.container_id), "start"],
             cwd=bundle.path,
             env=self.environment() | dict(environment or {}),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             process_group=0,
         )
 
-    def run_start(self, bundle: Bundle, environment: Mapping[str, str] | None = None) -> Answer:
+    def run_start(
+        self,
+        bundle: Bundle,
+        environment: Mapping[str, str] | None = None,
+        options: AnyMessage | None = None,
+    ) -> Answer:
         """Run `start` until the pipe's end: a shim that keeps it open makes containerd hang."""
-        with self.spawn_start(bundle, environment) as process:
+        with tempfile.TemporaryFile() as given:
+            given.write(options.SerializeToString() if options else b"")
+            given.seek(0)
+            return self._run_start(bundle, environment, given)
+
+    def _run_start(
+        self, bundle: Bundle, environment: Mapping[str, str] | None, stdin: IO[bytes]
+    ) -> Answer:
+        with self.spawn_start(bundle, environment, stdin) as process:
             try:
                 output, _ = process.communicate(timeout=COMMAND_TIMEOUT_S)
             except subprocess.TimeoutExpired:
@@ -133,9 +154,9 @@ class ShimManager:
                 raise
         return Answer(process.returncode, output, b"")
 
-    def start_shim(self, bundle: Bundle) -> str:
+    def start_shim(self, bundle: Bundle, options: AnyMessage | None = None) -> str:
         """Run `start` and return the address that it printed."""
-        answer = self.run_start(bundle)
+        answer = self.run_start(bundle, options=options)
         assert answer.status == 0, answer.text
         return answer.text.strip()
 
@@ -176,6 +197,12 @@ class ShimManager:
         task = self.created(bundle)
         task.start()
         return task
+
+    def kill_shim(self, task: Task) -> None:
+        """Kill the task's shim, and wait until it is gone."""
+        pid = task.connect().shim_pid
+        os.kill(pid, signal.SIGKILL)
+        assert leaks.wait_until(lambda: not alive(pid))
 
     def finish(self, task: Task) -> None:
         """Take a task to its end as containerd and its client do, from whatever state it is in."""

@@ -139,8 +139,8 @@ class Task(Process):
     def create(self, **fields: Any) -> task_pb2.CreateTaskResponse:
         return self.call("Create", self._create_request(fields), task_pb2.CreateTaskResponse)
 
-    def begin_create(self) -> int:
-        return self.begin("Create", self._create_request({}))
+    def begin_create(self, **fields: Any) -> int:
+        return self.begin("Create", self._create_request(fields))
 
     def begin_start(self) -> int:
         return self.begin("Start", task_pb2.StartRequest(id=self.id))
