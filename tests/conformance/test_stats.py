@@ -79,6 +79,7 @@ def test_pids_are_those_of_the_cgroup(manager: ShimManager, workload: Workload) 
 
 def test_stats_of_every_state(manager: ShimManager, workload: Workload) -> None:
     task = manager.created(manager.bundle(workload.sleep()))
+    assert usage(task).pids > 0
     task.start()
     assert usage(task).pids > 0
     task.pause()

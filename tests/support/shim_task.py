@@ -38,9 +38,14 @@ class Process:
     def call(self, method: str, request: Message, into: type[M]) -> M:
         return self.client.call(TASK_V2, method, request, into)
 
+    def begin_start(self) -> int:
+        return self.begin("Start", task_pb2.StartRequest(id=self.id, exec_id=self.exec_id))
+
+    def finish_start(self, stream_id: int) -> task_pb2.StartResponse:
+        return self.client.finish(stream_id, task_pb2.StartResponse)
+
     def start(self) -> task_pb2.StartResponse:
-        request = task_pb2.StartRequest(id=self.id, exec_id=self.exec_id)
-        return self.call("Start", request, task_pb2.StartResponse)
+        return self.finish_start(self.begin_start())
 
     def state(self) -> task_pb2.StateResponse:
         request = task_pb2.StateRequest(id=self.id, exec_id=self.exec_id)
@@ -141,9 +146,6 @@ class Task(Process):
 
     def begin_create(self, **fields: Any) -> int:
         return self.begin("Create", self._create_request(fields))
-
-    def begin_start(self) -> int:
-        return self.begin("Start", task_pb2.StartRequest(id=self.id))
 
     def begin_delete(self) -> int:
         return self.begin("Delete", task_pb2.DeleteRequest(id=self.id))
