@@ -90,9 +90,9 @@ class TaskService:
 
     async def exec(self, request: task_pb2.ExecProcessRequest) -> Empty:
         """Take down a process to be executed; Start makes it."""
+        container = self._find(request.id)
         if not request.exec_id:
             raise InvalidArgumentError(f"container {request.id}: the exec id is empty")
-        container = self._find(request.id)
         container.built.execs.check(request)
         container.add(request)
         self._events.publish(
