@@ -213,6 +213,15 @@ def parse_resources(document: bytes) -> Resources:
     return _parse_resources(_Node(_load(document, "resources"), "resources", document=""))
 
 
+def parse_process(document: bytes) -> Process:
+    """Read the `process` object alone, as the request of an exec carries it.
+
+    Raises:
+        InvalidArgumentError: it is not JSON, or a member has the wrong type.
+    """
+    return _parse_process(_Node(_load(document, "process"), "process", document=""))
+
+
 def _load(document: bytes, name: str) -> object:
     try:
         value: object = json.loads(document)
