@@ -228,6 +228,10 @@ _BODIES = {
     "isatty": """(func (export "_start")
       (drop (call $fd_fdstat_get (i32.const 0) (i32.const 8192)))
       (call $proc_exit (i32.ne (i32.load8_u (i32.const 8192)) (i32.const 2))))""",
+    "functions": """(func (export "_start") (call $proc_exit (i32.const 9)))
+      (func (export "seven") (call $proc_exit (i32.const 7)))
+      (func (export "eight") (call $proc_exit (i32.const 8)))
+      (func (export "rest") (loop $next (br $next)))""",
     # One subscription: tag clock (0), monotonic (1), 1000 s from now.
     "sleep": """(func (export "_start")
       (i32.store (i32.const 16400) (i32.const 1))

@@ -90,23 +90,46 @@ class Output:
     def read_until(self, text: bytes | None, timeout_s: float = 10.0) -> None:
         """Read until `text` was seen, or to the end."""
         deadline = time.monotonic() + timeout_s
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
         while not self.ended and (text is None or text not in self.data):
-            left_ms = int((deadline - time.monotonic()) * 1000)
-            if left_ms <= 0 or not (ready := poll.poll(left_ms)):
+            if not _read(self, before=deadline):
                 wanted = "end of file" if text is None else repr(text)
                 raise TimeoutError(f"no {wanted} on {self.path.name}; read {self.data[-200:]!r}")
-            _, mask = ready[0]
-            chunk = os.read(self._fd, 1 << 16) if mask & select.POLLIN else b""
-            self.data += chunk
-            # POLLHUP without data: there was a writer, and there is none any more.
-            self.ended = not chunk and bool(mask & select.POLLHUP)
+
+    def take(self, mask: int) -> None:
+        """Read what poll(2) says that there is."""
+        chunk = os.read(self._fd, 1 << 16) if mask & select.POLLIN else b""
+        self.data += chunk
+        # POLLHUP without data: there was a writer, and there is none any more.
+        self.ended = not chunk and bool(mask & select.POLLHUP)
+
+    def fileno(self) -> int:
+        return self._fd
 
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def read_to_ends(*outputs: Output, timeout_s: float = 10.0) -> list[bytes]:
+    """Read side by side, as clients do: a shim may wait until both streams were read."""
+    deadline = time.monotonic() + timeout_s
+    while left := [output for output in outputs if not output.ended]:
+        if not _read(*left, before=deadline):
+            raise TimeoutError(f"no end of {[output.path.name for output in left]}")
+    return [output.data for output in outputs]
+
+
+def _read(*outputs: Output, before: float) -> bool:
+    """Read once from those that have something; False if none had until then."""
+    poll = select.poll()
+    for output in outputs:
+        poll.register(output.fileno(), select.POLLIN)
+    ready = dict(poll.poll(max(0, int((before - time.monotonic()) * 1000))))
+    for output in outputs:
+        if output.fileno() in ready:
+            output.take(ready[output.fileno()])
+    return bool(ready)
 
 
 class Input:

@@ -10,7 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from shim.api import runc_options_pb2, task_pb2
-from tests.support.bundle import Bundle, Input, Output
+from tests.support.bundle import Bundle, Input, Output, read_to_ends
 from tests.support.ttrpc_client import ClosedError, TtrpcClient
 
 M = TypeVar("M", bound=Message)
@@ -116,8 +116,8 @@ class Exec(Process):
     def run(self, timeout_s: float = 10.0) -> tuple[int, bytes, bytes]:
         """Start, read both streams to their end, and delete; the status and what was read."""
         self.start()
-        out = self.stdout.read_to_end(timeout_s)
-        err = self.stderr.read_to_end(timeout_s) if self.stderr else b""
+        outputs = [end for end in (self.stdout, self.stderr) if end]
+        out, err = (*read_to_ends(*outputs, timeout_s=timeout_s), b"")[:2]
         status = self.wait(timeout_s).exit_status
         self.delete()
         return status, out, err
@@ -213,6 +213,10 @@ class Task(Process):
 
     def update_by(self, resources: AnyMessage) -> None:
         self.call("Update", task_pb2.UpdateTaskRequest(id=self.id, resources=resources), Empty)
+
+    def checkpoint(self, path: str, options: AnyMessage | None = None) -> None:
+        request = task_pb2.CheckpointTaskRequest(id=self.id, path=path, options=options)
+        self.call("Checkpoint", request, Empty)
 
     def stats(self) -> AnyMessage:
         answer = self.call("Stats", task_pb2.StatsRequest(id=self.id), task_pb2.StatsResponse)
