@@ -90,8 +90,10 @@ class Stdio:
             pause_s = min(2 * pause_s, _POLL_S)
 
     async def finish(self) -> None:
-        """The process ended: let go of each output once its bytes have a reader or are read."""
-        self.close_stdin()
+        """The process ended: let go of each output once its bytes have a reader or are read.
+
+        stdin stays: a client may open it only now, and would wait for ever for a reader.
+        """
         while True:
             self._outputs = [output for output in self._outputs if not self._let_go(*output)]
             if not self._outputs:

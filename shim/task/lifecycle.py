@@ -67,8 +67,8 @@ class Lifecycle:
         """
         async with process.lock:
             process.check(Verb.START)
-            container.check_exec()
             try:
+                container.check_exec()
                 handle, streams = await self._execute(container, process)
             except BaseException:
                 process.end(Exit(_EXIT_NOT_STARTED, time.time_ns()))
