@@ -22,6 +22,7 @@ TANDEM_ONLY: dict[str, str] = {
     "test_generic_options_hold_runcs_keys": "it knows no options but its own",
     "test_late_logger_holds_up_no_other_container": "it creates one container at a time",
     "test_stdin_beside_a_logger": "beside a logger it opens no stdin",
+    "test_checkpoint_is_told": "the 1.6 shim publishes no such event",
     "test_checkpoint_without_criu_is_unimplemented": "it answers Unknown with runc's words",
     "test_daemons_end_is_not_noticed_by_pods": "it has no daemon",
     "test_delete_ends_instances_at_once": "runc's containers outlive their shim until `delete`",

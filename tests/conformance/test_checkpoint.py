@@ -6,7 +6,6 @@ two verbs played: a checkpoint is a file, and to restore is to create and to sta
 
 import shutil
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +44,7 @@ else:
 
 
 @pytest.fixture
-def runtime(manager: ShimManager) -> Iterator[Path]:
+def runtime(manager: ShimManager) -> Path:
     """The runtime's path; a `criu` is there for whoever looks for it first."""
     folder = manager.directory / "bin"
     folder.mkdir()
@@ -72,9 +71,9 @@ def calls(manager: ShimManager, verb: str) -> list[list[str]]:
     return [line.split() for line in lines if verb in line.split()]
 
 
-def checkpoint_options(**fields: bool) -> AnyMessage:
-    value = runc_options_pb2.CheckpointOptions(**fields).SerializeToString()
-    return AnyMessage(type_url="containerd.runc.v1.CheckpointOptions", value=value)
+def message(options: runc_options_pb2.CheckpointOptions) -> AnyMessage:
+    kind = "containerd.runc.v1.CheckpointOptions"
+    return AnyMessage(type_url=kind, value=options.SerializeToString())
 
 
 def test_checkpoint_leaves_the_task_running(manager: ShimManager, runtime: Path) -> None:
@@ -83,16 +82,22 @@ def test_checkpoint_leaves_the_task_running(manager: ShimManager, runtime: Path)
     task.checkpoint(str(image))
     assert (image / "image").exists()
     assert task.state().status == task_pb2.RUNNING
+
+
+def test_checkpoint_is_told(manager: ShimManager, runtime: Path) -> None:
+    task = running(manager, runtime)
+    image = manager.directory / "image"
+    task.checkpoint(str(image))
     told = manager.events.wait_for(task.id, "/tasks/checkpointed").message
     assert told == events_pb2.TaskCheckpointed(container_id=task.id, checkpoint=str(image))
 
 
 def test_checkpoint_passes_its_options_on(manager: ShimManager, runtime: Path) -> None:
     task = running(manager, runtime)
-    given = checkpoint_options(
+    given = runc_options_pb2.CheckpointOptions(
         open_tcp=True, external_unix_sockets=True, terminal=True, file_locks=True
     )
-    task.checkpoint(str(manager.directory / "image"), given)
+    task.checkpoint(str(manager.directory / "image"), message(given))
     (call,) = calls(manager, "checkpoint")
     flags = {"--tcp-established", "--ext-unix-sk", "--shell-job", "--file-locks"}
     assert flags | {"--leave-running"} <= set(call)
@@ -101,7 +106,7 @@ def test_checkpoint_passes_its_options_on(manager: ShimManager, runtime: Path) -
 def test_checkpoint_and_exit_then_restore(manager: ShimManager, runtime: Path) -> None:
     task = running(manager, runtime)
     image = manager.directory / "image"
-    task.checkpoint(str(image), checkpoint_options(exit=True))
+    task.checkpoint(str(image), message(runc_options_pb2.CheckpointOptions(exit=True)))
     assert task.wait().exit_status == 137
     task.delete()
 
@@ -129,13 +134,11 @@ def test_checkpoint_and_exit_then_restore(manager: ShimManager, runtime: Path) -
 
 def test_restore_of_what_is_not_there_fails(manager: ShimManager, runtime: Path) -> None:
     task = manager.start_task(manager.bundle(SLEEP))
+    given = options(binary_name=str(runtime))
     with pytest.raises(RpcError):
-        task.create(
-            options=options(binary_name=str(runtime)),
-            checkpoint=str(manager.directory / "missing"),
-        )
+        task.create(options=given, checkpoint=str(manager.directory / "missing"))
         task.start()
-    task.delete()
+    assert task.connect().shim_pid > 0
 
 
 @pytest.fixture
