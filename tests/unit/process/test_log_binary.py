@@ -1,6 +1,7 @@
 """Real programs that take a container's output, good ones and bad ones."""
 
 import asyncio
+import os
 import random
 import signal
 import subprocess
