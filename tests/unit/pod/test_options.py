@@ -148,7 +148,7 @@ def test_options_may_hold_both_runcs_names_and_our_tables() -> None:
         ("BinaryName = 2020-01-01", "BinaryName cannot be datetime"),
         ('Binaryname = "crun"', "unknown key 'Binaryname'"),
         ('BinaryName = "a"\n[linux]\nruntim = "b"', "unknown key"),
-        ('[BinaryName]\nx = 1', "BinaryName cannot be"),
+        ("[BinaryName]\nx = 1", "BinaryName cannot be"),
     ],
 )
 def test_options_of_the_wrong_type_are_refused_by_their_name(body: str, text: str) -> None:
