@@ -12,7 +12,7 @@ from shim.cgroup import Cgroup, locate
 from shim.errdefs import FailedPreconditionError, InternalError, InvalidArgumentError, NotFoundError
 from shim.oci.spec import Resources
 from tests.security.jailed import new_cgroup, remove_cgroup
-from tests.support.cgroups import IS_V2, join, value
+from tests.support.cgroups import HAS_CPUSET, IS_V2, join, value
 
 pytestmark = pytest.mark.root
 
@@ -108,6 +108,10 @@ def test_a_refused_limit_names_file_and_value_and_leaves_nothing(group: Cgroup) 
 
 
 def test_processors_are_pinned_only_where_the_spec_says() -> None:
+    if not HAS_CPUSET:
+        with pytest.raises(InvalidArgumentError, match=r"cannot set cpuset.cpus to 0"):
+            new_cgroup("pinned", Resources(cpuset_cpus="0"))
+        return
     plain = new_cgroup("plain", Resources())
     pinned = new_cgroup("pinned", Resources(cpuset_cpus="0"))
     try:
@@ -140,7 +144,9 @@ def test_a_process_is_moved_with_all_its_threads(group: Cgroup) -> None:
 
 def test_a_process_cannot_be_moved_where_nothing_is() -> None:
     gone = locate(f"/tandem-test-{os.getpid()}/gone", systemd=False)
-    with pytest.raises(InternalError, match=r"cannot move process \d+ into cgroup .*/gone: No such"):
+    with pytest.raises(
+        InternalError, match=r"cannot move process \d+ into cgroup .*/gone: No such"
+    ):
         gone.adopt(os.getpid())
 
 

@@ -29,8 +29,12 @@ def group() -> Iterator[Cgroup]:
 
 async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 (what is waited for is the kernel's)
             await asyncio.sleep(0.005)
+
+
+def end_of(pid: int) -> int:
+    return os.WTERMSIG(os.waitpid(pid, 0)[1])
 
 
 def greedy(group: Cgroup) -> int:
@@ -53,7 +57,7 @@ def test_each_kill_is_told_while_the_others_live(group: Cgroup) -> None:
         for kills in (1, 2, 3):
             pid = greedy(group)
             await until(lambda: len(seen) == kills)  # noqa: B023 (awaited here)
-            assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
+            assert end_of(pid) == signal.SIGKILL
         assert seen == [1, 2, 3]
         assert group.pids() == [bystander]
         watch.look()
@@ -64,12 +68,31 @@ def test_each_kill_is_told_while_the_others_live(group: Cgroup) -> None:
     asyncio.run(run())
 
 
+def test_a_kill_for_the_limit_of_a_group_above_is_told(group: Cgroup) -> None:
+    """A pod's limit, which its container reaches."""
+
+    async def run() -> None:
+        below = locate(f"/tandem-test-{os.getpid()}/oom/below", systemd=False)
+        below.create(Resources())
+        seen: list[int] = []
+
+        def told() -> None:
+            seen.append(1)
+            watch.close()
+
+        watch = OomWatch(below, told)
+        assert end_of(greedy(below)) == signal.SIGKILL
+        await until(lambda: seen == [1])
+
+    asyncio.run(run())
+
+
 def test_a_closed_watch_says_no_more(group: Cgroup) -> None:
     async def run() -> None:
         seen: list[int] = []
         watch = OomWatch(group, lambda: seen.append(1))
         watch.close()
-        os.waitpid(greedy(group), 0)
+        end_of(greedy(group))
         await asyncio.sleep(0.3)
         assert (seen, group.oom_kills()) == ([], 1)
         watch.look()
@@ -80,12 +103,12 @@ def test_a_closed_watch_says_no_more(group: Cgroup) -> None:
 
 def test_kills_before_the_watch_are_not_told(group: Cgroup) -> None:
     async def run() -> None:
-        os.waitpid(greedy(group), 0)
+        end_of(greedy(group))
         seen: list[int] = []
         watch = OomWatch(group, lambda: seen.append(1))
         watch.look()
         assert seen == []
-        os.waitpid(greedy(group), 0)
+        end_of(greedy(group))
         watch.look()
         await asyncio.sleep(0.3)
         assert seen == [1]

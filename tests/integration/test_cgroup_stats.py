@@ -24,7 +24,7 @@ NANOSECONDS = 1_000_000_000
 @pytest.fixture
 def group() -> Iterator[Cgroup]:
     limits = Resources(
-        memory_limit_bytes=128 * MIB, pids_limit=9, cpu_quota_us=20_000, cpu_period_us=100_000
+        memory_limit_bytes=128 * MIB, pids_limit=9, cpu_quota_us=50_000, cpu_period_us=100_000
     )
     group = new_cgroup("measured", limits)
     yield group
@@ -86,7 +86,7 @@ def test_a_limited_processor_is_seen_to_be_throttled(group: Cgroup) -> None:
     began = time.monotonic()
     periods, times, waited_ns = wait_for("throttling", throttled, timeout=60)
     assert periods >= times
-    # Of each period of 100 ms, it waits at most 80 or so: the unit is nanoseconds.
+    # Of each period of 100 ms, it waits at most 50 or so: the unit is nanoseconds.
     assert 0.01 * NANOSECONDS * times < waited_ns < (time.monotonic() - began + 1) * NANOSECONDS
     group.kill()
     os.wait()

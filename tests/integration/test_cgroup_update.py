@@ -10,7 +10,7 @@ from shim.cgroup.update import update
 from shim.errdefs import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from shim.oci.spec import Resources
 from tests.security.jailed import new_cgroup, remove_cgroup
-from tests.support.cgroups import IS_V2, hold, join, run_in, value
+from tests.support.cgroups import HAS_CPUSET, IS_V2, hold, join, run_in, value
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.root
@@ -54,10 +54,9 @@ def cpu(group: Cgroup) -> tuple[str, str]:
 
 def everything(group: Cgroup) -> dict[str, str]:
     """Every limit that these tests change."""
-    v1 = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "cpu.shares")
-    v1 += ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-    v2 = ("memory.max", "memory.swap.max", "cpu.weight", "cpu.max")
-    files = [group.file(name) for name in ("pids.max", *(v2 if IS_V2 else v1))]
+    v1 = "memory.limit_in_bytes memory.memsw.limit_in_bytes cpu.cfs_quota_us cpu.cfs_period_us"
+    names = "memory.max memory.swap.max cpu.max cpu.weight" if IS_V2 else f"{v1} cpu.shares"
+    files = [group.file(name) for name in ("pids.max", *names.split())]
     return {file.name: file.read_text() for file in files if file is not None}
 
 
@@ -141,7 +140,7 @@ def test_what_was_set_before_a_refused_limit_is_set_back(group: Cgroup) -> None:
 
 
 def test_processes_are_pinned_to_processors_later(group: Cgroup) -> None:
-    if IS_V2 and group.file("cpuset.cpus") is None:
+    if not HAS_CPUSET:
         with pytest.raises(InvalidArgumentError, match=r"cannot set cpuset.cpus to 0"):
             update(group, Resources(cpuset_cpus="0"))
         return

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from shim.cgroup import Cgroup
 
-IS_V2 = Path("/sys/fs/cgroup/cgroup.controllers").exists()
+_CONTROLLERS = Path("/sys/fs/cgroup/cgroup.controllers")
+IS_V2 = _CONTROLLERS.exists()
+HAS_CPUSET = not IS_V2 or "cpuset" in _CONTROLLERS.read_text().split()
+"""Not everywhere: a kernel for one processor offers none on v2."""
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
