@@ -9,17 +9,15 @@ from shim.api import task_pb2, ttrpc_pb2
 from shim.ttrpc.codes import Code
 from shim.ttrpc.frame import MAX_MESSAGE_BYTES, Frame, encode_frame
 from tests.conformance.workloads import Workload
+from tests.support.failing import fails
 from tests.support.leaks import cgroups
-from tests.support.shim_process import TASK_V2, ShimManager, alive, mounted_below
+from tests.support.shim_process import ShimManager, alive, mounted_below
+from tests.support.shim_task import TASK_V2
 from tests.support.ttrpc_client import RawConnection, RpcError
 
 METHODS = task_pb2.DESCRIPTOR.services_by_name["Task"].methods_by_name
 WITHOUT_A_TASK = {"Create", "Connect", "Shutdown"}
 CHANGING = {"Create", "Start", "Delete", "Kill", "Wait", "Shutdown"}
-
-
-def fails(code: int) -> "pytest.RaisesExc[RpcError]":
-    return pytest.raises(RpcError, check=lambda error: error.code == code)
 
 
 def request_bytes(method: str, payload: bytes, service: str = TASK_V2) -> bytes:
