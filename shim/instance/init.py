@@ -20,6 +20,8 @@ from shim.oci.spec import parse_resources
 class WasmInit(WasmProcess):
     """One container's instance."""
 
+    is_alone = True
+
     async def kill(self, signal: int, *, everything: bool) -> None:
         """Signal the instance, or all that is in the container.
 

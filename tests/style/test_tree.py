@@ -12,6 +12,10 @@ ROOT = Path(__file__).parent.parent.parent
 # Modules without a test module of their name, and where they are tested instead.
 TESTED_IN = {
     "shim/aot/eviction.py": "tests/unit/aot/test_cache.py",
+    "shim/cgroup/directories.py": "tests/unit/cgroup/test_group.py",
+    "shim/cgroup/files.py": "tests/unit/cgroup/test_group.py",
+    "shim/cgroup/oom.py": "tests/integration/test_cgroup_oom.py",
+    "shim/cgroup/settings.py": "tests/unit/cgroup/test_update.py",
     "shim/daemon/__main__.py": "tests/integration/test_daemon.py",
     "shim/daemon/serving.py": "tests/integration/test_daemon.py",
     "shim/daemon/zygote.py": "tests/integration/test_daemon.py",

@@ -8,7 +8,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shim.errdefs import InvalidArgumentError
-from shim.oci.spec import LinuxNamespace, Mount, Rlimit, Spec, User, parse_spec
+from shim.oci.spec import (
+    LinuxNamespace,
+    Mount,
+    Resources,
+    Rlimit,
+    Spec,
+    User,
+    parse_resources,
+    parse_spec,
+)
 
 FULL: dict[str, Any] = {
     "ociVersion": "1.1.0",
@@ -130,6 +139,30 @@ def test_spec_sees_hooks() -> None:
 def test_spec_names_the_member_of_the_wrong_type(document: object, text: str) -> None:
     with pytest.raises(InvalidArgumentError, match=text):
         parse(document)
+
+
+def test_resources_alone_are_read_as_in_a_spec() -> None:
+    document = FULL["linux"]["resources"] | {"memory": {"checkBeforeUpdate": True, "limit": -1}}
+    resources = parse_resources(json.dumps(document).encode())
+    assert (resources.memory_limit_bytes, resources.memory_check_before_update) == (-1, True)
+    assert (resources.cpu_quota_us, resources.pids_limit) == (1000, 7)
+    assert parse_resources(b"{}") == Resources()
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        (b'{"memory": {"limit": "1"}}', "resources.memory.limit is not an int"),
+        (b'{"cpu": []}', "resources.cpu is not an object"),
+        (b'{"unified": {"a": 1}}', r"resources.unified\['a'\] is not a str"),
+        (b'{"memory": {"limit": 99999999999999999999}}', "resources.memory.limit: does not fit"),
+        (b"[]", "resources is not an object"),
+        (b"{", "resources is not valid JSON: "),
+    ],
+)
+def test_resources_alone_name_the_member_of_the_wrong_type(document: bytes, text: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^{text}"):
+        parse_resources(document)
 
 
 @given(st.binary())
