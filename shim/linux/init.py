@@ -23,6 +23,8 @@ from shim.process.terminal import Terminal
 class LinuxInit:
     """One container of the OCI runtime's; `shares_pid_namespace`: it has none of its own."""
 
+    is_alone = False
+
     def __init__(
         self,
         runtime: OciRuntime,

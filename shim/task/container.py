@@ -11,10 +11,6 @@ from shim.task.ports import Built, Init
 from shim.task.process import Process
 
 
-def _do_nothing() -> None:
-    pass
-
-
 @dataclass(slots=True)
 class Container:
     """What the service knows of one container.
@@ -29,7 +25,7 @@ class Container:
     executed: dict[str, Process[task_pb2.ExecProcessRequest]] = field(default_factory=dict)
     has_ended: bool = False
     oom_kills: int = 0
-    end_oom_watch: Callable[[], None] = _do_nothing
+    end_oom_watch: Callable[[], None] | None = None
 
     @classmethod
     def of(cls, request: task_pb2.CreateTaskRequest, built: Built) -> "Container":

@@ -60,8 +60,8 @@ class Lifecycle:
             self._events.publish(
                 events_pb2.TaskStart(container_id=container.id, pid=container.init.pid)
             )
-        # Not before the answer: the kernel tells nothing that `_exited` would not find.
-        self._spawn(self._watch_oom(container))
+        if not container.init.is_alone:
+            self._spawn(self._watch_oom(container))
 
     async def start_executed(self, container: Container, process: ExecutedProcess) -> None:
         """Make an executed process, and let it run.
@@ -84,6 +84,7 @@ class Lifecycle:
                 )
             )
         self._spawn(self._follow_executed(container, process, handle, streams))
+        self._spawn(self._watch_oom(container))
 
     async def _execute(
         self, container: Container, process: ExecutedProcess
@@ -112,7 +113,8 @@ class Lifecycle:
                 await init.after_exit()
                 await container.built.streams.drained()
             finally:
-                container.end_oom_watch()
+                if container.end_oom_watch is not None:
+                    container.end_oom_watch()
                 self._tell_oom(container)
                 self._exited(container, process, ended)
         await container.built.streams.finish()
@@ -142,7 +144,11 @@ class Lifecycle:
                     _log.warning("executed process not ended", error=str(error))
 
     async def _watch_oom(self, container: Container) -> None:
-        if not container.has_ended:
+        """Hear of kills that init survives; of its own, its end tells.
+
+        A task of its own, so that the start is answered first.
+        """
+        if not container.has_ended and container.end_oom_watch is None:
             container.end_oom_watch = container.built.group.watch_oom(
                 lambda: self._tell_oom(container)
             )

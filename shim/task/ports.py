@@ -54,6 +54,11 @@ class Init(Handle, Protocol):
     """The first process of a container, and with it the container: a Wasm instance, or what an OCI
     runtime has created."""
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether the container has no other process, as long as none is executed in it."""
+        ...
+
     def pids(self) -> Sequence[int]:
         """Every process of the container."""
         ...

@@ -126,8 +126,8 @@ class TaskService:
             raise FailedPreconditionError(f"{process.name} is being started")
         await process.handle.kill(request.signal, everything=request.all)
         if request.signal == signal.SIGKILL and process.status is Status.PAUSED:
-            # A container's end must not wait for Resume: on cgroup v1 a frozen process does not
-            # even take this signal.
+            # The container's end, which must not wait for Resume: on cgroup v1 a frozen process
+            # does not even take this one.
             with contextlib.suppress(ShimError):
                 await container.init.resume()
         return Empty()

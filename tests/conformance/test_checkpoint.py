@@ -138,6 +138,9 @@ def test_restore_of_what_is_not_there_fails(manager: ShimManager, runtime: Path)
     with pytest.raises(RpcError):
         task.create(options=given, checkpoint=str(manager.directory / "missing"))
         task.start()
+    task.kill(signal.SIGKILL)
+    task.wait()
+    task.delete()
     assert task.connect().shim_pid > 0
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
@@ -16,8 +16,6 @@ AT_ONCE = 20
 IN_A_ROW = 1000
 IN_A_ROW_ON_THE_REFERENCE = 100
 BATCH = 5
-FDS_THAT_COME_AND_GO = 4
-"""A Go program closes some when it collects its garbage."""
 
 
 def test_many_execs_at_once(manager: ShimManager, workload: Workload) -> None:
@@ -28,10 +26,8 @@ def test_many_execs_at_once(manager: ShimManager, workload: Workload) -> None:
     for process, stream_id in zip(processes, starts, strict=True):
         process.finish_start(stream_id)
     for number, process in enumerate(processes):
+        assert process.read() == [f"out-{number}".encode(), f"err-{number}".encode()]
         assert process.wait().exit_status == 0
-        assert process.stderr is not None
-        streams = (process.stdout.read_to_end(), process.stderr.read_to_end())
-        assert streams == (f"out-{number}".encode(), f"err-{number}".encode())
         process.delete()
 
 
@@ -79,6 +75,8 @@ def batch(task: Task, workload: Workload, status: int) -> None:
     for process, stream_id in zip(processes, starts, strict=True):
         process.finish_start(stream_id)
     processes[2].kill(signal.SIGKILL)
+    # A process whose output nobody reads is given time for a reader to come.
+    assert processes[1].read() == [b"a", b"b"]
     statuses = [process.wait().exit_status for process in processes]
     assert statuses == [status, 0, 137, 0, status]
     for process in processes:
@@ -100,6 +98,9 @@ def test_many_execs_in_a_row_leave_nothing(
         batch(task, workload, number % 100)
     leaks.wait_until(lambda: kept(task) == before)
     after = kept(task)
-    assert after.fds <= before.fds + FDS_THAT_COME_AND_GO
-    assert replace(after, fds=before.fds) == before
+    # A Go program closes some when it collects its garbage; a leak would be one for each exec.
+    allowed = 0 if shim.is_tandem else count // 10
+    assert after.fds <= before.fds + allowed
+    assert after.terminals <= before.terminals + allowed
+    assert (after.children, after.files) == (before.children, before.files)
     assert task.state().status == 2

@@ -116,11 +116,15 @@ class Exec(Process):
     def run(self, timeout_s: float = 10.0) -> tuple[int, bytes, bytes]:
         """Start, read both streams to their end, and delete; the status and what was read."""
         self.start()
-        outputs = [end for end in (self.stdout, self.stderr) if end]
-        out, err = (*read_to_ends(*outputs, timeout_s=timeout_s), b"")[:2]
+        out, err = (*self.read(timeout_s), b"")[:2]
         status = self.wait(timeout_s).exit_status
         self.delete()
         return status, out, err
+
+    def read(self, timeout_s: float = 10.0) -> list[bytes]:
+        """Read stdout, and stderr where there is no terminal, to their ends."""
+        outputs = [end for end in (self.stdout, self.stderr) if end]
+        return read_to_ends(*outputs, timeout_s=timeout_s)
 
     def close(self) -> None:
         """Close the client's ends and remove their FIFOs."""
