@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -76,7 +77,7 @@ class FakeRuntime:
 
     def runtime(self, reaper: Reaper, **options: bool) -> OciRuntime:
         env = {"PATH": os.environ["PATH"]}
-        chosen = RuntimeOptions(str(self.path), self.root, **options)
+        chosen = replace(RuntimeOptions(str(self.path), self.root), **options)
         return OciRuntime(chosen, self.bundle, env, reaper)
 
 
