@@ -1,9 +1,9 @@
 """A private containerd with CRI and a pod network, in a folder and in namespaces of its own.
 
-`with Containerd("1.6") as containerd` is ready to run pods when the block begins, and leaves nothing
-behind when it ends: no process, mount, link, cgroup or file. The runtime handlers are `runc`,
-`tandem` and `tandem-crun`. The shim's daemon belongs to this containerd alone: its socket and its
-configuration lie in the same folder (TANDEM_SOCKET, TANDEM_CONFIG).
+`with Containerd("1.6") as containerd` is ready to run pods when the block begins, and leaves
+nothing behind when it ends: no process, mount, link, cgroup or file. The runtime handlers are
+`runc`, `tandem` and `tandem-crun`. The shim's daemon belongs to this containerd alone: its
+socket and its configuration lie in the same folder (TANDEM_SOCKET, TANDEM_CONFIG).
 """
 
 import os

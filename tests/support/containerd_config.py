@@ -1,8 +1,8 @@
 """What the private containerds of the tests are told, one row per line of containerd.
 
-1.6 is this Debian's own, with its runc and crun. 1.7 and 2.1 come from newer suites, by `make stacks`:
-1.7 with this Debian's runc and the newer crun (the older one refuses the OCI version that it writes),
-2.1 with both newer.
+1.6 is this Debian's own, with its runc and crun. 1.7 and 2.1 come from newer suites, by `make
+stacks`: 1.7 with this Debian's runc and the newer crun (the older one refuses the OCI version that
+it writes), 2.1 with both newer.
 """
 
 import json

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# What of the tests depends on the cgroup hierarchy, on cgroup v2 alone; uml-init.sh runs it in the guest. Every test
+# whose name holds a word of these is taken: tests that come later are in it by what they are called.
+set -uo pipefail
+export TANDEM_TEST_PATIENCE=4
+words="memory or cgroup or limit or stats or oom or pause or resume or resize or update or mixed_pod"
+failed=0
+
+run() { # PYTEST-ARGUMENTS...
+  echo "== pytest $*"
+  .venv/bin/python -m pytest --quiet --color no --durations 0 --durations-min 10 -p no:cacheprovider "$@" || failed=1
+}
+
+run tests/unit/cgroup tests/integration/test_cgroup*.py
+# What bad input is refused with is no matter of the hierarchy, and takes half of the time.
+run tests/conformance --ignore-glob '*/test_bad_*.py' --ignore tests/conformance/test_stress.py
+run tests/cri --containerd 1.6 -k "$words"
+run tests/cri --containerd 2.1 -k "$words"
+exit $failed
