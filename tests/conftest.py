@@ -19,6 +19,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run tests/conformance on this shim v2 binary (default: runc's shim and ours)",
     )
     parser.addoption(
+        "--oci-runtime",
+        metavar="NAME",
+        default="runc",
+        help="which OCI runtime our shim runs in tests/conformance (default: runc)",
+    )
+    parser.addoption(
         "--containerd",
         choices=RELEASES,
         default="1.6",

@@ -8,12 +8,14 @@ failed=0
 
 run() { # PYTEST-ARGUMENTS...
   echo "== pytest $*"
-  .venv/bin/python -m pytest --quiet --color no --durations 0 --durations-min 10 -p no:cacheprovider "$@" || failed=1
+  .venv/bin/python -m pytest --quiet --color no -p no:cacheprovider "$@" || failed=1
 }
 
 run tests/unit/cgroup tests/integration/test_cgroup*.py
 # What bad input is refused with is no matter of the hierarchy, and takes half of the time.
 run tests/conformance --ignore-glob '*/test_bad_*.py' --ignore tests/conformance/test_stress.py
+run tests/conformance --ignore-glob '*/test_bad_*.py' --ignore tests/conformance/test_stress.py \
+  --shim .venv/bin/containerd-shim-tandem-v1 --oci-runtime crun -k "linux and not wasm"
 run tests/cri --containerd 1.6 -k "$words"
 run tests/cri --containerd 2.1 -k "$words"
 exit $failed
