@@ -12,10 +12,12 @@ run() { # PYTEST-ARGUMENTS...
 }
 
 run tests/unit/cgroup tests/integration/test_cgroup*.py
-# What bad input is refused with is no matter of the hierarchy, and takes half of the time.
-run tests/conformance --ignore-glob '*/test_bad_*.py' --ignore tests/conformance/test_stress.py
-run tests/conformance --ignore-glob '*/test_bad_*.py' --ignore tests/conformance/test_stress.py \
-  --shim .venv/bin/containerd-shim-tandem-v1 --oci-runtime crun -k "linux and not wasm"
+# Bad input, and many of the same, ask little of the hierarchy and take most of the time.
+conformance=(tests/conformance --ignore-glob '*/test_bad_*.py' --ignore-glob '*_many.py'
+  --ignore tests/conformance/test_stress.py)
+run "${conformance[@]}"
+run "${conformance[@]}" --shim .venv/bin/containerd-shim-tandem-v1 --oci-runtime crun \
+  -k "linux and not wasm and not leftovers"
 run tests/cri --containerd 1.6 -k "$words"
 run tests/cri --containerd 2.1 -k "$words"
 exit $failed

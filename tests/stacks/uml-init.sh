@@ -15,8 +15,8 @@ finish() {
 }
 trap 'finish "init failed"' EXIT
 mount -t proc proc /proc
-# The kernel's console is the tests' output: no news of every interface on it.
-dmesg --console-level err
+# The kernel's console is the tests' output: no news of interfaces and of kills for memory on it.
+dmesg --console-level crit
 for module in overlay bridge veth br_netfilter; do modprobe --dirname "$stacks/uml" "$module"; done
 mount -t tmpfs -o size=3g upper /mnt
 mkdir /mnt/upper /mnt/work /mnt/root
