@@ -79,8 +79,8 @@ def image(session_directory: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def home(session_directory: Path) -> Iterator[TandemHome]:
-    home = TandemHome(session_directory / "t")
+def home(session_directory: Path, request: pytest.FixtureRequest) -> Iterator[TandemHome]:
+    home = TandemHome(session_directory / "t", request.config.getoption("--oci-runtime"))
     leaks.watch(home.run_dir / "s")
     leaks.watch(home.run_dir / "runc")
     leaks.allow_reserve(home.socket)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cri.conftest import EVERY_KIND, Case, import_test_images, kinds
+from tests.cri.conftest import EVERY_KIND, Case, Stack, import_test_images, kinds
 from tests.support import images
 from tests.support.containerd import Containerd
 from tests.support.pods import ContainerSpec
@@ -16,9 +16,9 @@ pytestmark = [pytest.mark.root, pytest.mark.containerd, pytest.mark.slow]
 
 
 @pytest.fixture
-def containerd() -> Iterator[Containerd]:
+def containerd(stack: Stack) -> Iterator[Containerd]:
     """A containerd for each test: it ends it."""
-    with Containerd() as started:
+    with stack.containerd() as started:
         import_test_images(started)
         yield started
 
@@ -42,7 +42,10 @@ def test_running_container_runs_on(containerd: Containerd, case: Case, how: int)
 
 
 @kinds(EVERY_KIND)
-def test_exit_meanwhile_is_reported(containerd: Containerd, case: Case) -> None:
+def test_exit_meanwhile_is_reported(containerd: Containerd, stack: Stack, case: Case) -> None:
+    # From 1.7 on, containerd takes a shim without processes for one that was never used and ends
+    # it; runc's tells of none when its container has ended. CRI then knows no code: 255.
+    lost = case.handler == "runc" and stack.release != "1.6"
     with containerd.pod("exit", case.handler) as pod:
         container = case.start(
             pod, *probe("say", "one"), *probe("sleep", "1"), *probe("say", "two"), "exit", "9"
@@ -51,7 +54,7 @@ def test_exit_meanwhile_is_reported(containerd: Containerd, case: Case) -> None:
         containerd.end_service()
         time.sleep(2)
         containerd.start_service()
-        assert container.wait().exit_code == 9
+        assert container.wait().exit_code == (255 if lost else 9)
 
 
 @kinds(EVERY_KIND)
