@@ -17,6 +17,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PATH",
         help="run tests/conformance on this shim v2 binary (default: runc's shim and ours)",
     )
+    parser.addoption(
+        "--transport",
+        choices=("ttrpc", "grpc"),
+        default="ttrpc",
+        help="how tests/conformance talks to a shim; only ours knows gRPC",
+    )
 
 
 def pytest_sessionstart() -> None:
