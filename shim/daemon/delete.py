@@ -20,6 +20,7 @@ from shim import sockets
 from shim.api import task_pb2
 from shim.cgroup import Cgroup
 from shim.daemon.params import Params
+from shim.daemon.poststop import run_poststop
 from shim.errdefs import InternalError
 from shim.record import COMPANION, Record, read_pid, read_record, remove_record
 from shim.rootfs import unmount_rootfs
@@ -50,7 +51,11 @@ def delete(params: Params, cwd: str, run_dir: RunDir) -> bytes:
         sockets.remove_dead(run_dir, path)
     record = read_record(bundle)
     if record is not None:
+        is_wasm = pid != 0 and not (Path(record.oci_runtime_root) / params.id).exists()
         _clean(params.id, record)
+        if is_wasm:
+            # Of Linux containers, the OCI runtime has just done so.
+            run_poststop(params.id, bundle)
         remove_record(bundle)
     return _answer(pid)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.test_logs import Logger
+from tests.conformance.workloads import Workload
 from tests.support.bundle import NAMESPACES, Bundle
 from tests.support.leaks import wait_until
 from tests.support.shim_process import ShimManager, mounted_below
@@ -30,25 +31,28 @@ def with_hooks(manager: ShimManager, args: list[str], **hooks: dict[str, Any]) -
     return bundle
 
 
-def test_hooks_are_given_the_init(manager: ShimManager) -> None:
+def test_hooks_are_given_the_init(manager: ShimManager, workload: Workload) -> None:
     files = {name: manager.directory / name for name in ("prestart", "createRuntime", "poststart")}
-    bundle = with_hooks(manager, SLEEP, **{name: hook(path) for name, path in files.items()})
+    bundle = with_hooks(
+        manager, workload.sleep(), **{name: hook(path) for name, path in files.items()}
+    )
     task = manager.start_task(bundle)
     pid = task.create().pid
     for name in ("prestart", "createRuntime"):
         state = json.loads(files[name].read_text())
         assert (state["id"], state["pid"], state["bundle"]) == (task.id, pid, str(bundle.path))
-    assert Path(f"/proc/{pid}/root/bin/busybox").exists()
     assert task.connect().task_pid == pid
     task.start()
     assert wait_until(files["poststart"].exists)
 
 
-def test_hook_sees_the_network_namespace_of_the_init(manager: ShimManager) -> None:
+def test_hook_sees_the_network_namespace_of_the_init(
+    manager: ShimManager, workload: Workload
+) -> None:
     path = manager.directory / "netns"
     script = f"pid=$(grep -o '\"pid\":[0-9]*' | cut -d: -f2); readlink /proc/$pid/ns/net > {path}"
     bundle = with_hooks(
-        manager, SLEEP, createRuntime={"path": "/bin/sh", "args": ["sh", "-c", script]}
+        manager, workload.sleep(), createRuntime={"path": "/bin/sh", "args": ["sh", "-c", script]}
     )
     bundle.spec["hooks"]["createRuntime"][0]["env"] = ["PATH=/usr/bin:/bin"]
     bundle.write_spec()
@@ -57,26 +61,26 @@ def test_hook_sees_the_network_namespace_of_the_init(manager: ShimManager) -> No
     assert path.read_text().strip() == str(Path(f"/proc/{pid}/ns/net").readlink())
 
 
-def test_poststop_hook_runs_at_the_end(manager: ShimManager) -> None:
+def test_poststop_hook_runs_at_the_end(manager: ShimManager, workload: Workload) -> None:
     path = manager.directory / "poststop"
-    task = manager.running(with_hooks(manager, SLEEP, poststop=hook(path)))
+    task = manager.running(with_hooks(manager, workload.sleep(), poststop=hook(path)))
     task.kill(signal.SIGKILL)
     task.wait()
     task.delete()
     assert json.loads(path.read_text())["id"] == task.id
 
 
-def test_poststop_hook_runs_after_the_shims_death(manager: ShimManager) -> None:
+def test_poststop_hook_runs_after_the_shims_death(manager: ShimManager, workload: Workload) -> None:
     path = manager.directory / "poststop"
-    task = manager.running(with_hooks(manager, SLEEP, poststop=hook(path)))
+    task = manager.running(with_hooks(manager, workload.sleep(), poststop=hook(path)))
     manager.kill_shim(task)
     manager.delete_leftovers(task.bundle)
     assert json.loads(path.read_text())["id"] == task.id
 
 
-def test_hook_that_fails_fails_create(manager: ShimManager) -> None:
+def test_hook_that_fails_fails_create(manager: ShimManager, workload: Workload) -> None:
     path = manager.directory / "ran"
-    bundle = with_hooks(manager, SLEEP, createRuntime=hook(path, then="exit 3"))
+    bundle = with_hooks(manager, workload.sleep(), createRuntime=hook(path, then="exit 3"))
     task = manager.start_task(bundle)
     with pytest.raises(RpcError, match="hook"):
         task.create()
@@ -85,6 +89,14 @@ def test_hook_that_fails_fails_create(manager: ShimManager) -> None:
     del bundle.spec["hooks"]
     bundle.write_spec()
     task.create()
+
+
+def test_wasm_hook_inside_the_container_is_refused(manager: ShimManager) -> None:
+    path = manager.directory / "ran"
+    bundle = with_hooks(manager, ["/sleep.wasm"], startContainer=hook(path))
+    with pytest.raises(RpcError, match="startContainer"):
+        manager.start_task(bundle).create()
+    assert not path.exists()
 
 
 def test_group_by_annotation_shares_a_shim(manager: ShimManager) -> None:

@@ -24,6 +24,8 @@ TESTED_IN = {
     "shim/engine/linkers.py": "tests/integration/test_engine.py",
     "shim/engine/module.py": "tests/integration/test_engine.py",
     "shim/engine/run.py": "tests/integration/test_engine.py",
+    "shim/daemon/poststop.py": "tests/conformance/test_docker.py",
+    "shim/instance/hooks.py": "tests/conformance/test_docker.py",
     "shim/instance/init.py": "tests/integration/test_instance.py",
     "shim/jail/denied.py": "tests/unit/jail/test_seccomp.py",
     "shim/jail/guard.py": "tests/integration/test_jail.py",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shim.errdefs import InvalidArgumentError
 from shim.oci.spec import (
+    Hook,
     LinuxNamespace,
     Mount,
     Resources,
@@ -97,7 +98,7 @@ def test_spec_reads_every_member() -> None:
     assert resources.unified == (("io.max", "x"), ("memory.high", "3"))
     assert spec.seccomp == {"defaultAction": "SCMP_ACT_ERRNO"}
     assert spec.uid_mappings == ((0, 100000, 65536),)
-    assert not spec.has_hooks
+    assert spec.hooks == {}
 
 
 @pytest.mark.parametrize("member", sorted(FULL))
@@ -111,7 +112,10 @@ def test_spec_of_nothing_has_the_defaults() -> None:
 
 
 def test_spec_sees_hooks() -> None:
-    assert parse({"hooks": {"poststop": [{"path": "/bin/true"}]}}).has_hooks
+    hooks = parse(
+        {"hooks": {"poststop": [{"path": "/bin/true", "timeout": 3}], "prestart": []}}
+    ).hooks
+    assert hooks == {"poststop": (Hook("/bin/true", timeout_s=3),)}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,7 @@ def test_spec_sees_hooks() -> None:
         ({"annotations": {"a": 1}}, r"config.json: annotations\['a'\] is not a str"),
         ({"linux": {"namespaces": {}}}, "config.json: linux.namespaces is not a list"),
         ({"linux": {"resources": {"pids": {"limit": "1"}}}}, "linux.resources.pids.limit"),
-        ({"hooks": []}, "config.json: hooks is not a dict"),
+        ({"hooks": []}, "config.json: hooks is not an object"),
         ({"process": {"args": ["a\0b"]}}, "config.json: process.args: 'a.x00b' holds a NUL"),
         ({"process": {"cwd": "/\ud800"}}, "config.json: process.cwd: .* a lone surrogate"),
         ({"process": {"user": {"uid": 2**70}}}, "process.user.uid: does not fit into 64 bits"),
