@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--transport",
         choices=TRANSPORTS,
         default="ttrpc",
-        help="what containerd and our shim speak in tests/cri (default: ttrpc)",
+        help="what containerd and our shim speak in tests/cri and tests/conformance",
     )
 
 
