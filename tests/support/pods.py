@@ -4,12 +4,13 @@
 it with all its containers. A container's log is the file that containerd writes for the kubelet.
 """
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.support.api import cri_pb2 as api
 from tests.support.cri import Cri, CriError
@@ -38,12 +39,16 @@ class ContainerSpec:
     volumes: Sequence[Volume] = ()
     user: int | None = None
     group: int | None = None
+    groups: Sequence[int] = ()
     readonly_rootfs: bool = False
     memory_bytes: int = 0
     cpu_quota_us: int = 0
     annotations: Mapping[str, str] = field(default_factory=dict)
     stdin: bool = False
+    stdin_once: bool = False
     tty: bool = False
+    pid: "api.NamespaceMode.ValueType" = api.CONTAINER
+    pid_target: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,17 @@ class Container:
         self.spec = spec
         self.log_path = log
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.remove()
+
     def start(self, timeout: float = 60.0) -> Self:
         """Start it; the timeout is in seconds."""
         request = api.StartContainerRequest(container_id=self.id)
@@ -94,10 +110,19 @@ class Container:
         request = api.ContainerStatusRequest(container_id=self.id)
         return self._cri.call(request, api.ContainerStatusResponse).status
 
-    def info(self) -> dict[str, str]:
-        """What containerd tells verbosely: JSON under "info", with the pid and the OCI spec."""
+    def info(self) -> dict[str, Any]:
+        """What containerd tells verbosely, such as "pid" and "runtimeSpec"."""
         request = api.ContainerStatusRequest(container_id=self.id, verbose=True)
-        return dict(self._cri.call(request, api.ContainerStatusResponse).info)
+        answer = self._cri.call(request, api.ContainerStatusResponse)
+        found: dict[str, Any] = json.loads(answer.info["info"])
+        return found
+
+    def update(self, timeout: float = 60.0, **resources: Any) -> None:
+        """Change its limits in place; the names are those of LinuxContainerResources."""
+        request = api.UpdateContainerResourcesRequest(
+            container_id=self.id, linux=api.LinuxContainerResources(**resources)
+        )
+        self._cri.call(request, api.UpdateContainerResourcesResponse, timeout)
 
     def is_running(self) -> bool:
         """Whether it has been started and has not ended."""
@@ -115,7 +140,7 @@ class Container:
     def exec(self, *command: str, timeout: int = 30) -> ExecResult:
         """Run a command inside; the timeout is in seconds."""
         request = api.ExecSyncRequest(container_id=self.id, cmd=command, timeout=timeout)
-        answer = self._cri.call(request, api.ExecSyncResponse, timeout + 5.0)
+        answer = self._cri.call(request, api.ExecSyncResponse, timeout + 20.0)
         return ExecResult(
             answer.exit_code,
             answer.stdout.decode(errors="replace"),
@@ -264,8 +289,9 @@ class Pod:
 
 def _container_config(spec: ContainerSpec, attempt: int, log_path: str) -> api.ContainerConfig:
     security = api.LinuxContainerSecurityContext(
-        namespace_options=api.NamespaceOption(pid=api.CONTAINER),
+        namespace_options=api.NamespaceOption(pid=spec.pid, target_id=spec.pid_target),
         readonly_rootfs=spec.readonly_rootfs,
+        supplemental_groups=spec.groups,
     )
     if spec.user is not None:
         security.run_as_user.value = spec.user
@@ -294,6 +320,7 @@ def _container_config(spec: ContainerSpec, attempt: int, log_path: str) -> api.C
         annotations=dict(spec.annotations),
         log_path=log_path,
         stdin=spec.stdin,
+        stdin_once=spec.stdin_once,
         tty=spec.tty,
         linux=api.LinuxContainerConfig(resources=resources, security_context=security),
     )
