@@ -43,7 +43,7 @@ def kinds(cases: list[Case]) -> pytest.MarkDecorator:
 
 @dataclass(frozen=True)
 class Home:
-    """A pod that the tests of a file share, with containers that stay; `shared` is their /shared."""
+    """A pod that tests of a file share, with containers that stay; `shared` is their /shared."""
 
     pod: Pod
     probe: Container

@@ -11,7 +11,6 @@ A session has no thread: whoever waits for something reads meanwhile.
 import json
 import re
 import select
-import socket
 import struct
 import time
 import zlib
@@ -248,6 +247,11 @@ class Session:
             if cause.get("reason") == "ExitCode":
                 return int(cause["message"])
         raise StreamingError(status.get("message", text))
+
+    def read_some(self) -> None:
+        """Read what is there already."""
+        while self._connection.pump(0):
+            pass
 
     def read_all(self, timeout: float = 20.0) -> None:
         """Read until the other side has ended every stream; the timeout is in seconds."""

@@ -1,0 +1,151 @@
+"""Exec with a client at the other end: standard input, a terminal and its size, Ctrl-C."""
+
+import pytest
+
+from tests.cri.conftest import EVERY_KIND, LINUX, WASM, Case, Home, kinds, pids_of_pods
+from tests.support.containerd import Containerd
+from tests.support.probe import probe
+from tests.support.streaming import exec_session
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.root, pytest.mark.containerd]
+
+
+@kinds(EVERY_KIND)
+def test_exit_code_and_streams(containerd: Containerd, case: Case, home: Home) -> None:
+    command = [*probe("say", "out"), *probe("err", "problem"), "exit", "7"]
+    with exec_session(containerd, home.probe, "/app", *command) as session:
+        assert session.wait() == 7
+        assert (session.stdout, session.stderr) == ("out\n", "problem\n")
+
+
+@kinds(EVERY_KIND)
+def test_stdin_is_read_as_it_comes(containerd: Containerd, case: Case, home: Home) -> None:
+    with exec_session(containerd, home.probe, "/app", "echo", stdin=True) as session:
+        for word in ("one", "two"):
+            session.send(f"{word}\n")
+            session.read_until(f"got {word}\n")
+        session.send("bye\n")
+        assert session.wait() == 0
+
+
+@kinds(EVERY_KIND)
+def test_end_of_stdin_is_told(containerd: Containerd, case: Case, home: Home) -> None:
+    command = [*probe("stdin"), "say", "end"]
+    with exec_session(containerd, home.probe, "/app", *command, stdin=True) as session:
+        session.send("all of it")
+        session.end_stdin()
+        assert session.wait() == 0
+        assert session.stdout == "all of itend\n"
+
+
+@kinds(EVERY_KIND)
+def test_a_megabyte_comes_back_whole(containerd: Containerd, case: Case, home: Home) -> None:
+    text = "".join(f"{number:07}\n" for number in range(1 << 17))
+    with exec_session(containerd, home.probe, "/app", "stdin", stdin=True) as session:
+        for start in range(0, len(text), 1 << 16):
+            session.send(text[start : start + (1 << 16)])
+            session.read_some()
+        session.end_stdin()
+        assert session.wait() == 0
+        assert session.stdout == text
+
+
+@kinds(EVERY_KIND)
+def test_client_that_leaves_ends_stdin(containerd: Containerd, case: Case, home: Home) -> None:
+    before = pids_of_pods(containerd)
+    command = [*probe("stdin"), "write", "/shared/left", "x"]
+    with exec_session(containerd, home.probe, "/app", *command, stdin=True) as session:
+        session.send("and away\n")
+    wait_for("the program's reaction", (home.shared / "left").exists)
+    wait_for("its end", lambda: pids_of_pods(containerd) <= before)
+
+
+@kinds(EVERY_KIND)
+def test_terminal_is_one(containerd: Containerd, case: Case, home: Home) -> None:
+    command = [*probe("tty"), *probe("err", "problem"), "exit", "4"]
+    with exec_session(containerd, home.probe, "/app", *command, stdin=True, tty=True) as session:
+        assert session.wait() == 4
+        assert session.stdout == "yes yes yes\nproblem\n"
+    assert home.probe.exec("/app", "tty").stdout == "no no no\n"
+
+
+@kinds(EVERY_KIND)
+def test_terminal_echoes_and_ends_by_ctrl_d(containerd: Containerd, case: Case, home: Home) -> None:
+    with exec_session(containerd, home.probe, "/app", "echo", stdin=True, tty=True) as session:
+        session.send("one\n")
+        session.read_until("one\ngot one\n")
+        session.send("\x04")
+        assert session.wait() == 0
+
+
+@kinds(EVERY_KIND)
+def test_ctrl_c_interrupts(containerd: Containerd, case: Case, home: Home) -> None:
+    command = [*probe("say", "busy"), "sleep", "60"]
+    with exec_session(containerd, home.probe, "/app", *command, stdin=True, tty=True) as session:
+        session.read_until("busy")
+        session.send("\x03")
+        assert session.wait() == 130
+    assert home.probe.is_running()
+
+
+@kinds(EVERY_KIND)
+def test_client_that_leaves_a_terminal(containerd: Containerd, case: Case, home: Home) -> None:
+    before = pids_of_pods(containerd)
+    (home.shared / "go").unlink(missing_ok=True)
+    command = [*probe("say", "here"), *probe("until", "/shared/go")]
+    with exec_session(containerd, home.probe, "/app", *command, stdin=True, tty=True) as session:
+        session.read_until("here")
+    # The program runs on, as under runc: nobody told it, and a terminal takes what it writes.
+    (home.shared / "go").touch()
+    wait_for("end of the program", lambda: pids_of_pods(containerd) <= before)
+
+
+@kinds(LINUX)
+def test_terminal_has_the_size_it_is_given(containerd: Containerd, case: Case, home: Home) -> None:
+    with exec_session(containerd, home.shell, "sh", stdin=True, tty=True) as session:
+        for width, height in ((123, 45), (80, 24), (211, 77)):
+            session.resize(width, height)
+            session.send(f"until stty size | grep '{height} {width}'; do sleep 0.05; done\n")
+            session.read_until(f"^{height} {width}\n")
+        session.send("exit 6\n")
+        assert session.wait() == 6
+
+
+@kinds(LINUX)
+def test_program_is_told_of_a_resize(containerd: Containerd, case: Case, home: Home) -> None:
+    watch = "trap 'stty size; exit 8' WINCH; echo ready; while :; do sleep 0.05; done"
+    with exec_session(containerd, home.shell, "sh", "-c", watch, tty=True) as session:
+        session.read_until("ready")
+        session.resize(132, 43)
+        assert session.wait() == 8
+        assert "43 132\n" in session.stdout
+
+
+@kinds([WASM])
+def test_resize_of_a_wasm_terminal_is_accepted(
+    containerd: Containerd, case: Case, home: Home
+) -> None:
+    with exec_session(containerd, home.probe, "/app", "echo", stdin=True, tty=True) as session:
+        session.resize(123, 45)
+        session.send("one\n")
+        session.read_until("got one\n")
+        session.send("bye\n")
+        assert session.wait() == 0
+
+
+@kinds(LINUX)
+def test_job_control_and_editing_work(containerd: Containerd, case: Case, home: Home) -> None:
+    with exec_session(containerd, home.shell, "sh", stdin=True, tty=True) as session:
+        session.read_until("# ")
+        session.send("sleep 60\n")
+        session.read_until("sleep 60\n")
+        wait_for("the command", lambda: "sleep 60" in home.shell.exec("ps").stdout)
+        session.send("\x1a")
+        session.read_until("Stopped")
+        session.send("kill %1; fg; echo gone\n")
+        session.read_until("^gone\n")
+        session.send("echo ab\x7fc\n")
+        session.read_until("^ac\n")
+        session.send("\x04")
+        assert session.wait() == 0
