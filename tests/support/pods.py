@@ -147,6 +147,11 @@ class Container:
             answer.stderr.decode(errors="replace"),
         )
 
+    def reopen_log(self) -> None:
+        """Have its log go on in a new file, after somebody moved the old one away."""
+        request = api.ReopenContainerLogRequest(container_id=self.id)
+        self._cri.call(request, api.ReopenContainerLogResponse)
+
     def log(self) -> list[LogLine]:
         """What it has written so far, in the order in which containerd got it."""
         if not self.log_path.exists():

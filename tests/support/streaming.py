@@ -42,6 +42,7 @@ class Stream:
 
     number: int
     data: bytearray = field(default_factory=bytearray)
+    accepted: bool = False
     ended: bool = False
 
 
@@ -101,6 +102,17 @@ class Connection:
         self._control(SYN_STREAM, struct.pack(">IIBB", stream.number, 0, 0, 0) + packed)
         return stream
 
+    def settle(self, timeout: float = 20.0) -> None:
+        """Wait until the server has taken every stream; the timeout is in seconds.
+
+        A client that hangs up earlier leaves a containerd that waits for ever to write to it.
+        """
+        deadline = time.monotonic() + timeout
+        while not all(stream.accepted for stream in self._streams.values()):
+            if self.ended or time.monotonic() > deadline:
+                raise StreamingError("the server does not take the streams")
+            self.pump(0.5)
+
     def send(self, stream: Stream, data: bytes, *, last: bool = False) -> None:
         """Send bytes; with `last`, nothing more will come: the other side reads its end."""
         for start in range(0, max(len(data), 1), 1 << 15):
@@ -143,6 +155,7 @@ class Connection:
             flags = FIN if kind == RST_STREAM else flags
         stream = self._streams.get(number)
         if stream is not None:
+            stream.accepted = True
             stream.data += payload
             stream.ended |= bool(flags & FIN)
 
@@ -171,6 +184,7 @@ class Session:
         self._streams = {
             name: self._connection.open({"streamtype": name}) for name in filter(None, names)
         }
+        self._connection.settle()
 
     def __enter__(self) -> Self:
         return self
@@ -317,6 +331,7 @@ def forward(
         headers = {"port": str(port), "requestid": "0"}
         error = connection.open({"streamtype": "error", **headers})
         data = connection.open({"streamtype": "data", **headers})
+        connection.settle()
         connection.send(error, b"", last=True)
         connection.send(data, request)
         deadline = time.monotonic() + timeout
