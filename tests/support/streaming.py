@@ -335,7 +335,7 @@ def forward(
         connection.send(error, b"", last=True)
         connection.send(data, request)
         deadline = time.monotonic() + timeout
-        while not (data.ended or error.data):
+        while not (data.ended and error.ended):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no end of the answer from port {port}")
             connection.pump(0.5)
