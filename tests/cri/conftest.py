@@ -33,6 +33,7 @@ REFERENCE = Case("runc", probe.LINUX)
 WASM = Case("tandem", probe.WASM)
 LINUX = [REFERENCE, Case("tandem", probe.LINUX), Case("tandem-crun", probe.LINUX)]
 EVERY_KIND = [*LINUX, WASM]
+OURS = [case for case in EVERY_KIND if case != REFERENCE]
 
 
 def kinds(cases: list[Case]) -> pytest.MarkDecorator:
