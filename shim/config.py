@@ -86,10 +86,27 @@ def parse_config(text: str, *, name: str) -> Config:
     Raises:
         InvalidArgumentError: as `load_config`.
     """
+    return config_of(parse_toml(text, name=name), name=name)
+
+
+def parse_toml(text: str, *, name: str) -> dict[str, object]:
+    """Read a TOML.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
     try:
-        document = tomllib.loads(text)
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidArgumentError(f"configuration {name} is not valid TOML: {error}") from error
+
+
+def config_of(document: Mapping[str, object], *, name: str) -> Config:
+    """The configuration that a TOML's document is.
+
+    Raises:
+        InvalidArgumentError: it holds an unknown key or a wrong type.
+    """
     config = Config()
     for section, values in document.items():
         if section not in {f.name for f in fields(Config)}:

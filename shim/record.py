@@ -15,6 +15,10 @@ from shim.errdefs import InternalError
 _NAME = "tandem.json"
 _PID_NAME = "init.pid"
 
+COMPANION = ".exec-"
+"""Between a Wasm container's id and a number, in the ids of the OCI runtime's containers that
+execute Linux programs in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from shim.errdefs import InternalError, InvalidArgumentError
+from shim.errdefs import FailedPreconditionError, InternalError, InvalidArgumentError
 from shim.kernel import constants as c
 from shim.kernel.libc import LINUX, Kernel
 from shim.kernel.mount_options import parse_mount_options
@@ -54,6 +54,27 @@ def mount_rootfs(mounts: Sequence[RootfsMount], target: Path, kernel: Kernel = L
     except BaseException:
         unmount_rootfs(target, kernel)
         raise
+
+
+def forbid_devices(target: Path, kernel: Kernel = LINUX) -> None:
+    """Let no device of the root file system that is mounted at `target` be opened there any more.
+
+    Raises:
+        FailedPreconditionError: nothing is mounted there.
+    """
+    name = os.fspath(target)
+    root_fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        kernel.mount_setattr(
+            root_fd, c.MOUNT_ATTR_NODEV, 0, recursive=True, private=False, name=name
+        )
+    except OSError as error:
+        raise FailedPreconditionError(
+            f"rootfs {name[:200]} is no mount of its own: {error.strerror}; a Linux program is"
+            " executed in a Wasm container only where containerd mounts the image"
+        ) from error
+    finally:
+        os.close(root_fd)
 
 
 def unmount_rootfs(target: Path, kernel: Kernel = LINUX) -> None:

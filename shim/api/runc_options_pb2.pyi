@@ -3,8 +3,10 @@
 isort:skip_file
 Runtime options as ctr and Docker write them for runc (containerd api/types/runc/options)."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -55,6 +57,47 @@ class Options(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Options: _TypeAlias = Options  # noqa: Y015
+
+@_typing.final
+class CheckpointOptions(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXIT_FIELD_NUMBER: _builtins.int
+    OPEN_TCP_FIELD_NUMBER: _builtins.int
+    EXTERNAL_UNIX_SOCKETS_FIELD_NUMBER: _builtins.int
+    TERMINAL_FIELD_NUMBER: _builtins.int
+    FILE_LOCKS_FIELD_NUMBER: _builtins.int
+    EMPTY_NAMESPACES_FIELD_NUMBER: _builtins.int
+    WORK_PATH_FIELD_NUMBER: _builtins.int
+    PARENT_PATH_FIELD_NUMBER: _builtins.int
+    exit: _builtins.bool
+    open_tcp: _builtins.bool
+    external_unix_sockets: _builtins.bool
+    terminal: _builtins.bool
+    file_locks: _builtins.bool
+    work_path: _builtins.str
+    parent_path: _builtins.str
+    @_builtins.property
+    def empty_namespaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        exit: _builtins.bool = ...,
+        open_tcp: _builtins.bool = ...,
+        external_unix_sockets: _builtins.bool = ...,
+        terminal: _builtins.bool = ...,
+        file_locks: _builtins.bool = ...,
+        empty_namespaces: _abc.Iterable[_builtins.str] | None = ...,
+        work_path: _builtins.str = ...,
+        parent_path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["empty_namespaces", b"empty_namespaces", "exit", b"exit", "external_unix_sockets", b"external_unix_sockets", "file_locks", b"file_locks", "open_tcp", b"open_tcp", "parent_path", b"parent_path", "terminal", b"terminal", "work_path", b"work_path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckpointOptions: _TypeAlias = CheckpointOptions  # noqa: Y015
 
 @_typing.final
 class ProcessDetails(_message.Message):

@@ -37,6 +37,11 @@ def systemd_path(cgroups_path: str) -> str:
     return _checked(posixpath.join(_expand_slice(slice_name or "system.slice"), unit), cgroups_path)
 
 
+def beside(cgroups_path: str, suffix: str) -> str:
+    """The name of a group beside another one, for whichever driver the name is."""
+    return f"{cgroups_path}-{suffix}"
+
+
 def _expand_slice(name: str) -> str:
     if name == "-.slice":
         return ""

@@ -6,6 +6,7 @@ or a live shim.
 """
 
 import contextlib
+import glob
 import os
 import select
 import shutil
@@ -20,7 +21,7 @@ from shim.api import task_pb2
 from shim.cgroup import Cgroup
 from shim.daemon.params import Params
 from shim.errdefs import InternalError
-from shim.record import Record, read_pid, read_record, remove_record
+from shim.record import COMPANION, Record, read_pid, read_record, remove_record
 from shim.rootfs import unmount_rootfs
 from shim.rundir import RunDir
 
@@ -106,13 +107,16 @@ def _end_runtime_calls(container_id: str, record: Record) -> None:
 
     They outlive it, and would go on to create what is being removed here.
     """
-    wanted = {os.fsencode(record.oci_runtime_root), os.fsencode(container_id)}
+    root, own = os.fsencode(record.oci_runtime_root), os.fsencode(container_id)
+    companions = os.fsencode(container_id + COMPANION)
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal():
             continue
         with contextlib.suppress(OSError):
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if wanted <= set(words) and words[0].endswith(os.fsencode(record.oci_runtime)):
+            is_ours = any(word == own or word.startswith(companions) for word in words)
+            binary = os.fsencode(record.oci_runtime)
+            if is_ours and root in words and words[0].endswith(binary):
                 _kill_and_wait(int(entry.name))
 
 
@@ -127,12 +131,19 @@ def _kill_and_wait(pid: int) -> None:
 
 def _delete_linux(container_id: str, record: Record) -> list[str]:
     _end_runtime_calls(container_id, record)
-    state = Path(record.oci_runtime_root) / container_id
+    root = Path(record.oci_runtime_root)
+    # A Wasm container's companions have names that begin with its own.
+    names = [path.name for path in root.glob(f"{glob.escape(container_id + COMPANION)}*")]
+    return [problem for name in (*names, container_id) for problem in _delete_one(name, record)]
+
+
+def _delete_one(name: str, record: Record) -> list[str]:
+    state = Path(record.oci_runtime_root) / name
     if not state.exists():
         return []
     try:
         subprocess.run(
-            [record.oci_runtime, "--root", record.oci_runtime_root, "delete", "-f", container_id],
+            [record.oci_runtime, "--root", record.oci_runtime_root, "delete", "-f", name],
             check=True,
             capture_output=True,
             timeout=_RUNTIME_TIMEOUT_S,

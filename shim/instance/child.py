@@ -5,9 +5,11 @@ that forked it. The order is the design: the artefact is mapped while the host's
 the guest's view is built when they are gone, and no guest code runs before START.
 """
 
+import fcntl
 import os
 import signal
 import socket
+import termios
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,23 +27,31 @@ _EXIT_UNABLE = 125
 
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
-    """Everything that an instance is made of."""
+    """Everything that an instance is made of.
+
+    `terminal`: its stdio is a terminal, which it is to control. `namespace_fds` are those that the
+    plan joins by descriptor.
+    """
 
     engine: Any
     program: Program
     plan: JailPlan
     cgroup_procs: Sequence[Path]
+    terminal: bool = False
+    namespace_fds: Sequence[int] = ()
 
 
 def run_instance(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int]) -> NoReturn:
     """Be the instance: called in the forked child, ends the process."""
     status = _EXIT_UNABLE
     try:
-        _become_own_process(control, stdio)
+        _become_own_process(spec, control, stdio)
         if spec.plan.pid_namespace is not None:
             _fork_into_pid_namespace(spec.plan.pid_namespace, control)
         instance = Instance.load(spec.engine, spec.program)
         warnings = enter(spec.plan, spec.cgroup_procs)
+        for fd in spec.namespace_fds:
+            os.close(fd)
         instance.prepare()
         _send(control, Ready(tuple(warnings)))
         if control.recv(1) == START:
@@ -53,7 +63,7 @@ def run_instance(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int
         os._exit(status)
 
 
-def _become_own_process(control: socket.socket, stdio: Sequence[int]) -> None:
+def _become_own_process(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int]) -> None:
     # At once, and again at the end of the jail, which clears it: the shim may be killed any time.
     LINUX.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.set_wakeup_fd(-1)
@@ -62,7 +72,9 @@ def _become_own_process(control: socket.socket, stdio: Sequence[int]) -> None:
     os.setsid()
     for to, fd in enumerate([os.dup(fd) for fd in stdio]):
         os.dup2(fd, to, inheritable=False)
-    drop_inherited((0, 1, 2, control.fileno()))
+    if spec.terminal:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    drop_inherited((0, 1, 2, control.fileno(), *spec.namespace_fds))
     # WASI's executor would start a thread per core of the node; a guest has one thread of its own.
     os.environ["TOKIO_WORKER_THREADS"] = "1"
 

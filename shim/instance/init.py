@@ -1,174 +1,81 @@
-"""The shim's side of a Wasm instance: fork it, learn that it is ready, let it go, signal it."""
+"""The init process of a Wasm container, and with it the container: an instance, and its group.
 
-import asyncio
+Rules: what the OCI runtime does for a Linux container, the control group does here; whatever was
+executed in the container is in that group, too.
+"""
+
 import contextlib
 import os
-import socket
-import time
 from collections.abc import Sequence
-from signal import SIGKILL, SIGSYS
 
-import structlog
+from google.protobuf.any_pb2 import Any
 
-from shim.cgroup import Cgroup
-from shim.errdefs import (
-    InternalError,
-    InvalidArgumentError,
-    NotFoundError,
-    ResourceExhaustedError,
-    ShimError,
-)
-from shim.instance.child import InstanceSpec, run_instance
-from shim.instance.messages import (
-    ADOPTED,
-    MAX_MESSAGE_BYTES,
-    START,
-    Failed,
-    Forked,
-    Message,
-    Ready,
-    decode,
-)
-from shim.process.forking import fork
-from shim.process.later import close_later
-from shim.process.reaper import Exit, Reaper
-
-_EXIT_BAD_CALL = 128 + SIGSYS
-
-_log = structlog.get_logger()
+from shim.cgroup.freezer import freeze, thaw
+from shim.cgroup.update import update
+from shim.errdefs import UnimplementedError
+from shim.instance.process import WasmProcess
+from shim.oci.spec import parse_resources
 
 
-class WasmInit:
-    """One instance process."""
+class WasmInit(WasmProcess):
+    """One container's instance."""
 
-    def __init__(
-        self,
-        pid: int,
-        exited: asyncio.Future[Exit],
-        control: socket.socket,
-        cgroup: Cgroup,
-        reaper: Reaper,
-    ) -> None:
-        self.pid = pid
-        self.exited = exited
-        self._control = control
-        self._mount_namespace: int | None = None
-        self._cgroup = cgroup
-        self._reaper = reaper
-
-    @classmethod
-    async def create(
-        cls, spec: InstanceSpec, stdio: Sequence[int], cgroup: Cgroup, reaper: Reaper
-    ) -> "WasmInit":
-        """Fork the instance and wait until it is in its jail.
-
-        Raises:
-            ShimError: why it cannot be; the process is gone then.
-        """
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        begun = time.monotonic()
-        pid = fork()
-        if pid == 0:
-            run_instance(spec, theirs, stdio)
-        theirs.close()
-        ours.setblocking(False)  # noqa: FBT003 (the socket API's)
-        init = cls(pid, reaper.watch(pid), ours, cgroup, reaper)
-        try:
-            await init._until_ready(begun)
-        except BaseException:
-            init._end()
-            await asyncio.shield(init.exited)
-            raise
-        return init
-
-    async def start(self) -> None:
-        """Let the guest run.
-
-        Raises:
-            InternalError: the instance has died while it waited.
-        """
-        try:
-            self._control.send(START)
-        except OSError as error:
-            raise InternalError(f"instance {self.pid} does not wait any more") from error
-        finally:
-            self._control.close()
+    is_alone = True
 
     async def kill(self, signal: int, *, everything: bool) -> None:
-        """Signal the instance; it is the container's only process, so `everything` adds nothing.
+        """Signal the instance, or all that is in the container.
 
         Raises:
             NotFoundError: it has ended.
         """
-        del everything
-        if not self._reaper.is_unreaped(self.pid):
-            raise NotFoundError(f"instance {self.pid} has ended already")
-        os.kill(self.pid, signal)
+        await super().kill(signal, everything=False)
+        if everything:
+            for pid in self._cgroup.pids():
+                if pid != self.pid:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal)
 
     def pids(self) -> Sequence[int]:
-        """The instance, as long as it lives."""
+        """Every process of the container."""
         return self._cgroup.pids()
 
-    async def after_exit(self) -> None:
-        """Nothing: an instance has no children."""
+    async def pause(self) -> None:
+        """Freeze every process of the container.
 
-    async def release(self) -> None:
-        """Remove the cgroup."""
-        self._control.close()
-        if self._mount_namespace is not None:
-            close_later(self._mount_namespace)
-            self._mount_namespace = None
-        self._cgroup.remove()
+        Raises:
+            InternalError: the kernel does not freeze them.
+        """
+        await freeze(self._cgroup)
 
-    def _end(self) -> None:
-        self._control.close()
-        if self._reaper.is_unreaped(self.pid):
-            os.kill(self.pid, SIGKILL)
+    async def resume(self) -> None:
+        """Let them go on."""
+        await thaw(self._cgroup)
 
-    async def _until_ready(self, begun: float) -> None:
-        message = await self._receive()
-        if isinstance(message, Forked):
-            await asyncio.shield(self.exited)
-            self.pid, self.exited = message.pid, self._reaper.adopt(message.pid, begun)
-            with contextlib.suppress(ConnectionError):
-                self._control.send(ADOPTED)
-            message = await self._receive()
-        match message:
-            case Ready(warnings=warnings):
-                # As long as this is open, the instance's end does not wait for its mounts' end.
-                with contextlib.suppress(OSError):
-                    path = f"/proc/{self.pid}/ns/mnt"
-                    self._mount_namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                for warning in warnings:
-                    _log.info("jail", pid=self.pid, warning=warning)
-            case Failed():
-                raise message.exception()
-            case None:
-                ended = await asyncio.shield(self.exited)
-                raise self._early_end(ended)
-            case _:
-                raise InternalError(f"instance {self.pid} said {message} where it must be ready")
+    async def update(self, resources: bytes) -> None:
+        """Change the container's limits to `resources`, the spec's LinuxResources as JSON.
 
-    def _early_end(self, ended: Exit) -> ShimError:
-        if self._cgroup.oom_kills():
-            return ResourceExhaustedError(
-                "the kernel killed the instance before it was ready: the memory limit of the"
-                " container (linux.resources.memory.limit) or of its pod is too small; raise it"
-            )
-        if ended.status == _EXIT_BAD_CALL:
-            return InvalidArgumentError(
-                "the seccomp profile of the container (linux.seccomp) killed the instance before"
-                " it was ready: it must allow what any multi-threaded program does"
-            )
-        return InternalError(
-            f"instance {self.pid} died before it was ready: exit status {ended.status}"
+        Raises:
+            InvalidArgumentError: the text is no such thing, or the kernel refuses a value.
+        """
+        update(self._cgroup, parse_resources(resources))
+
+    async def checkpoint(self, path: str, options: Any) -> None:
+        """Refuse it.
+
+        Raises:
+            UnimplementedError: always; wasmtime cannot write an instance's state.
+        """
+        del path, options
+        raise UnimplementedError(
+            "a Wasm container cannot be checkpointed: wasmtime has no snapshots"
         )
 
-    async def _receive(self) -> Message | None:
-        loop = asyncio.get_running_loop()
-        try:
-            datagram = await loop.sock_recv(self._control, MAX_MESSAGE_BYTES)
-        except ConnectionError:
-            # It died with a message of ours unread.
-            return None
-        return decode(datagram) if datagram else None
+    async def after_exit(self) -> None:
+        """End what was executed in the container, and what that has started."""
+        if self._cgroup.pids():
+            self._cgroup.kill()
+
+    async def release(self) -> None:
+        """Let go of its mounts, and remove the group."""
+        await super().release()
+        self._cgroup.remove()

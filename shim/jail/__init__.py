@@ -4,8 +4,16 @@ Rules: every refusal is made by `build_plan`, before any fork; `enter` only carr
 """
 
 from shim.jail.inherited import drop_inherited
-from shim.jail.plan import JailPlan, build_plan
+from shim.jail.plan import JailPlan, build_exec_plan, build_plan
 from shim.jail.seccomp import compile_filters
 from shim.jail.steps import JailError, enter
 
-__all__ = ["JailError", "JailPlan", "build_plan", "compile_filters", "drop_inherited", "enter"]
+__all__ = [
+    "JailError",
+    "JailPlan",
+    "build_exec_plan",
+    "build_plan",
+    "compile_filters",
+    "drop_inherited",
+    "enter",
+]

@@ -6,7 +6,8 @@ holds what runc would do. What the guest cannot use is left out instead of refus
 
 import posixpath
 import resource
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shim.errdefs import InvalidArgumentError, UnimplementedError
@@ -44,9 +45,9 @@ _MAX_HOSTNAME_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class JailPlan:
-    """Everything that `enter` needs, checked."""
+    """Everything that `enter` needs, checked; `rootfs` None: it is that of a joined namespace."""
 
-    rootfs: Path
+    rootfs: Path | None
     root_readonly: bool
     pid_namespace: Path | None
     joined_namespaces: tuple[tuple[int, Path], ...]
@@ -98,6 +99,23 @@ def build_plan(spec: Spec, rootfs: Path) -> JailPlan:
         oom_score_adj=_oom_score_adj(process),
         capabilities=_capabilities(process),
         filters=compile_filters(spec.seccomp),
+    )
+
+
+def build_exec_plan(spec: Spec, namespaces: Sequence[tuple[int, Path]]) -> JailPlan:
+    """Turn a spec, with the process to be executed in place of its own, into a plan that enters the
+    container's jail, whose namespaces (kind, path) are given in the order of joining.
+
+    Raises:
+        ShimError: as for `build_plan`.
+    """
+    return replace(
+        build_plan(spec, Path("/")),
+        rootfs=None,
+        joined_namespaces=tuple(namespaces),
+        unshare_flags=0,
+        hostname="",
+        volumes=(),
     )
 
 

@@ -86,6 +86,9 @@ def _change_namespaces(plan: JailPlan, kernel: Kernel) -> None:
 
 
 def _change_root(plan: JailPlan, kernel: Kernel) -> None:
+    if plan.rootfs is None:
+        # Joining the container's mount namespace has changed root and working directory: setns(2).
+        return
     os.umask(_MASK_WHILE_MAKING)
     # Slave, not private: a volume with HostToContainer propagation still hears of new mounts.
     kernel.mount("", "/", flags=c.MS_REC | c.MS_SLAVE)

@@ -76,6 +76,7 @@ class Resources:
     memory_limit_bytes: int | None = None
     memory_reservation_bytes: int | None = None
     memory_swap_bytes: int | None = None
+    memory_check_before_update: bool = False
     cpu_shares: int | None = None
     cpu_quota_us: int | None = None
     cpu_period_us: int | None = None
@@ -107,11 +108,13 @@ class Spec:
 class _Node:
     """A JSON object with typed access; errors name the member's full path."""
 
-    def __init__(self, value: object, path: str) -> None:
+    def __init__(self, value: object, path: str, document: str = "config.json: ") -> None:
+        """`document` is what every error begins with."""
         if not isinstance(value, dict):
-            raise InvalidArgumentError(f"config.json: {path or 'the document'} is not an object")
+            raise InvalidArgumentError(f"{document}{path or 'the document'} is not an object")
         self._members: dict[str, object] = value
         self._path = path
+        self._document = document
 
     def get(self, name: str, kind: type[_T], default: _T) -> _T:
         value = self._members.get(name)
@@ -119,7 +122,7 @@ class _Node:
             return default
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             wanted = f"{'an' if kind is int else 'a'} {kind.__name__}"
-            raise InvalidArgumentError(f"config.json: {self._where(name)} is not {wanted}")
+            raise InvalidArgumentError(f"{self._where(name)} is not {wanted}")
         self._check(name, value)
         return value
 
@@ -128,18 +131,18 @@ class _Node:
 
     def node(self, name: str) -> "_Node":
         value = self._members.get(name)
-        return _Node({} if value is None else value, self._where(name))
+        return _Node({} if value is None else value, self._below(name), self._document)
 
     def nodes(self, name: str) -> Iterator["_Node"]:
         for index, value in enumerate(self.get(name, list, [])):
-            yield _Node(value, f"{self._where(name)}[{index}]")
+            yield _Node(value, f"{self._below(name)}[{index}]", self._document)
 
     def of(self, name: str, kind: type[_T]) -> tuple[_T, ...]:
         values: list[object] = self.get(name, list, [])
         for value in values:
             if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
                 raise InvalidArgumentError(
-                    f"config.json: {self._where(name)} holds more than {kind.__name__} values"
+                    f"{self._where(name)} holds more than {kind.__name__} values"
                 )
             self._check(name, value)
         return cast("tuple[_T, ...]", tuple(values))
@@ -148,9 +151,7 @@ class _Node:
         members = self.get(name, dict, {})
         for key, value in members.items():
             if not isinstance(value, str):
-                raise InvalidArgumentError(
-                    f"config.json: {self._where(name)}[{key!r}] is not a str"
-                )
+                raise InvalidArgumentError(f"{self._where(name)}[{key!r}] is not a str")
         return members
 
     def _check(self, name: str, value: object) -> None:
@@ -161,9 +162,12 @@ class _Node:
             problem = "does not fit into 64 bits"
         else:
             return
-        raise InvalidArgumentError(f"config.json: {self._where(name)}: {problem}")
+        raise InvalidArgumentError(f"{self._where(name)}: {problem}")
 
     def _where(self, name: str) -> str:
+        return f"{self._document}{self._below(name)}"
+
+    def _below(self, name: str) -> str:
         return f"{self._path}.{name}" if self._path else name
 
 
@@ -178,11 +182,7 @@ def parse_spec(document: bytes) -> Spec:
     Raises:
         InvalidArgumentError: it is not JSON, or a member has the wrong type.
     """
-    try:
-        value = json.loads(document)
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgumentError(f"config.json is not valid JSON: {error}") from error
-    top = _Node(value, "")
+    top = _Node(_load(document, "config.json"), "")
     root, linux = top.node("root"), top.node("linux")
     return Spec(
         root_path=root.get("path", str, "rootfs"),
@@ -202,6 +202,32 @@ def parse_spec(document: bytes) -> Spec:
         gid_mappings=_parse_mappings(linux, "gidMappings"),
         has_hooks=any(top.get("hooks", dict, {}).values()),
     )
+
+
+def parse_resources(document: bytes) -> Resources:
+    """Read the `linux.resources` object alone, as the request of an update carries it.
+
+    Raises:
+        InvalidArgumentError: it is not JSON, or a member has the wrong type.
+    """
+    return _parse_resources(_Node(_load(document, "resources"), "resources", document=""))
+
+
+def parse_process(document: bytes) -> Process:
+    """Read the `process` object alone, as the request of an exec carries it.
+
+    Raises:
+        InvalidArgumentError: it is not JSON, or a member has the wrong type.
+    """
+    return _parse_process(_Node(_load(document, "process"), "process", document=""))
+
+
+def _load(document: bytes, name: str) -> object:
+    try:
+        value: object = json.loads(document)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgumentError(f"{name} is not valid JSON: {error}") from error
+    return value
 
 
 def _parse_process(node: _Node) -> Process:
@@ -243,6 +269,7 @@ def _parse_resources(node: _Node) -> Resources:
         memory_limit_bytes=memory.optional_int("limit"),
         memory_reservation_bytes=memory.optional_int("reservation"),
         memory_swap_bytes=memory.optional_int("swap"),
+        memory_check_before_update=memory.get("checkBeforeUpdate", bool, False),
         cpu_shares=cpu.optional_int("shares"),
         cpu_quota_us=cpu.optional_int("quota"),
         cpu_period_us=cpu.optional_int("period"),

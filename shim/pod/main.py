@@ -24,9 +24,10 @@ from shim.jail import compile_filters
 from shim.kernel.constants import PR_SET_CHILD_SUBREAPER
 from shim.kernel.libc import LINUX
 from shim.pod import logs
-from shim.pod.builder import ContainerBuilder, Node
+from shim.pod.builder import ContainerBuilder
 from shim.pod.dispatch import Dispatcher
 from shim.pod.events import Publisher
+from shim.pod.node import Node
 from shim.pod.params import Pod
 from shim.pod.rehearsal import rehearse
 from shim.pod.server import TtrpcServer
@@ -97,6 +98,7 @@ class PodShim:
             compatibility_key=host.compatibility_key,
             config=pod.config,
             env=pod.env,
+            namespace=pod.namespace,
             oci_runtime_root=pod.run_dir.oci_runtime_root(pod.namespace),
             reaper=self._reaper,
         )

@@ -83,6 +83,16 @@ def find_wasm(
     return None
 
 
+def is_there(spec: Spec, rootfs: Path, kernel: Kernel = LINUX) -> bool:
+    """Whether the container's process names any regular file at all."""
+    for candidate in _candidates(spec.process.args[0], spec):
+        fd, _ = _open(candidate, spec.mounts, rootfs, "", kernel)
+        if fd is not None:
+            os.close(fd)
+            return True
+    return False
+
+
 def _candidates(path: str, spec: Spec) -> Iterator[str]:
     """Absolute paths in the container: bare names by PATH and then the working directory."""
     cwd = spec.process.cwd or "/"

@@ -22,9 +22,10 @@ from shim.api import task_pb2
 from shim.config import Config
 from shim.jail import build_plan
 from shim.oci.spec import parse_spec
-from shim.pod.builder import ContainerBuilder, Node
+from shim.pod.builder import ContainerBuilder
 from shim.pod.dispatch import Dispatcher
 from shim.pod.events import Publisher
+from shim.pod.node import Node
 from shim.pod.server import TtrpcServer
 from shim.process.reaper import Reaper
 from shim.task.service import TaskService
@@ -90,7 +91,7 @@ async def _play_calls(engine: Any, compatibility_key: str, calls: Calls) -> None
     def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
         tasks.add(asyncio.get_running_loop().create_task(coroutine))
 
-    node = Node(engine, compatibility_key, Config(), {}, Path(_NOWHERE), Reaper())
+    node = Node(engine, compatibility_key, Config(), {}, "", Path(_NOWHERE), Reaper())
     events = Publisher(_NOWHERE, "default")
     service = TaskService(ContainerBuilder(node), events, spawn, lambda: None)
     server = TtrpcServer(Dispatcher(service), spawn)

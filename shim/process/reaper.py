@@ -7,6 +7,7 @@ PR_SET_CHILD_SUBREAPER, waitpid(2).
 """
 
 import asyncio
+import fcntl
 import os
 import signal
 import time
@@ -79,15 +80,15 @@ class Reaper:
                 self._unclaimed.popitem(last=False)
 
     def spawn(
-        self, argv: Sequence[str], env: Mapping[str, str], stdio: Sequence[int]
+        self, argv: Sequence[str], env: Mapping[str, str], fds: Sequence[int]
     ) -> tuple[int, asyncio.Future[Exit]]:
-        """Start a program with these three descriptors as its stdio.
+        """Start a program with these descriptors as its 0, 1, 2 and so on.
 
         Raises:
             OSError: it cannot be executed.
         """
-        # Above 2 first: a source descriptor may itself be 0, 1 or 2.
-        copies = [os.dup(fd) for fd in stdio]
+        # Above them first: a source descriptor may itself be one of those numbers.
+        copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, len(fds)) for fd in fds]
         try:
             pid = os.posix_spawnp(
                 argv[0],

@@ -36,8 +36,11 @@ class Stdio:
         self._outputs: list[tuple[int, int]] = []
 
     @classmethod
-    def open(cls, stdin: str, stdout: str, stderr: str) -> "Stdio":
+    def open(cls, stdin: str, stdout: str, stderr: str, owner: tuple[int, int] = (0, 0)) -> "Stdio":
         """Open what containerd named in Create or Exec.
+
+        `owner` is the user and group that the process will be, where it will not be root's:
+        it may then open its streams anew, by /dev/stdout.
 
         Raises:
             InvalidArgumentError: a path is missing or neither a FIFO nor a regular file.
@@ -48,6 +51,8 @@ class Stdio:
             streams._child.append(streams._open_input(stdin))
             streams._child.append(streams._open_output(stdout))
             streams._child.append(streams._open_output(stderr))
+            if owner != (0, 0):
+                streams._give_to(*owner)
         except BaseException:
             streams.close()
             raise
@@ -63,6 +68,9 @@ class Stdio:
         for fd in self._child:
             os.close(fd)
         self._child = []
+
+    def resize(self, width: int, height: int) -> None:
+        """Nothing: there is no terminal."""
 
     def close_stdin(self) -> None:
         """Let the process see the end of its stdin once the client has closed its side, too."""
@@ -82,8 +90,10 @@ class Stdio:
             pause_s = min(2 * pause_s, _POLL_S)
 
     async def finish(self) -> None:
-        """The process ended: let go of each output once its bytes have a reader or are read."""
-        self.close_stdin()
+        """The process ended: let go of each output once its bytes have a reader or are read.
+
+        stdin stays: a client may open it only now, and would wait for ever for a reader.
+        """
         while True:
             self._outputs = [output for output in self._outputs if not self._let_go(*output)]
             if not self._outputs:
@@ -127,6 +137,11 @@ class Stdio:
             os.close(read_fd)
             raise
         return _open(path, os.O_WRONLY)
+
+    def _give_to(self, uid: int, gid: int) -> None:
+        for fd in self._child:
+            if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                os.fchown(fd, uid, gid)
 
     @staticmethod
     def _let_go(write_fd: int, read_fd: int) -> bool:

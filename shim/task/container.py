@@ -1,52 +1,82 @@
-"""One container: its init process, its streams, and the state they are in.
+"""One container: its init process, and the processes executed in it."""
 
-Rules: verbs that change the state hold `lock`, so that the exit of a process that ends at once is
-not handled before its start has been announced; `stopped` is set after the state says so (Wait and
-State never disagree).
-"""
-
-import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from shim.api import task_pb2
-from shim.task.machine import Status, Verb, next_status
-from shim.task.ports import Built, ExitInfo, Init, Streams
+from shim.errdefs import AlreadyExistsError, FailedPreconditionError, NotFoundError
+from shim.task.machine import EXECUTED, INIT, Verb
+from shim.task.ports import Built, Init
+from shim.task.process import Process
 
 
 @dataclass(slots=True)
 class Container:
-    """What the service knows of one container."""
+    """What the service knows of one container.
 
-    request: task_pb2.CreateTaskRequest
+    `has_ended` is true from the moment init is reaped, which is before its state says so: its
+    executed processes end in between. `oom_kills` is how many of them have been told of.
+    """
+
+    process: Process[task_pb2.CreateTaskRequest]
     built: Built
-    status: Status = Status.CREATED
-    exit: ExitInfo | None = None
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    bundle: str
+    executed: dict[str, Process[task_pb2.ExecProcessRequest]] = field(default_factory=dict)
+    has_ended: bool = False
+    oom_kills: int = 0
+    end_oom_watch: Callable[[], None] | None = None
+
+    @classmethod
+    def of(cls, request: task_pb2.CreateTaskRequest, built: Built) -> "Container":
+        """The container that was built for a request."""
+        name = f"container {request.id}"
+        process = Process(request.id, name, request, INIT, built.init, built.streams)
+        return cls(process, built, request.bundle)
+
+    @property
+    def id(self) -> str:
+        """Containerd's id of the container."""
+        return self.process.id
 
     @property
     def init(self) -> Init:
         """The container's first process."""
         return self.built.init
 
-    @property
-    def streams(self) -> Streams:
-        """Its stdio."""
-        return self.built.streams
-
-    @property
-    def id(self) -> str:
-        """Containerd's id of the container."""
-        return self.request.id
-
-    def apply(self, verb: Verb) -> None:
-        """Move to the state that `verb` leads to.
+    def find(self, exec_id: str) -> Process[Any]:
+        """Init, where no exec id is given, or the executed process.
 
         Raises:
-            ShimError: see `next_status`.
+            NotFoundError: there is no such process.
         """
-        self.status = next_status(self.status, verb, name=f"container {self.id}")
+        if not exec_id:
+            return self.process
+        try:
+            return self.executed[exec_id]
+        except KeyError:
+            raise NotFoundError(f"container {self.id} has no process {exec_id}") from None
 
-    def check(self, verb: Verb) -> None:
-        """Raise what `apply` would raise."""
-        next_status(self.status, verb, name=f"container {self.id}")
+    def add(self, request: task_pb2.ExecProcessRequest) -> None:
+        """Take down a process that will be executed.
+
+        Raises:
+            FailedPreconditionError: nothing can be executed in the state that the container is in.
+            AlreadyExistsError: it has a process of that id.
+        """
+        self.check_exec()
+        exec_id = request.exec_id
+        if exec_id in self.executed:
+            raise AlreadyExistsError(f"container {self.id} has a process {exec_id} already")
+        name = f"process {exec_id} of container {self.id}"
+        self.executed[exec_id] = Process(exec_id, name, request, EXECUTED)
+
+    def check_exec(self) -> None:
+        """Raise where nothing can be executed.
+
+        Raises:
+            FailedPreconditionError: why not.
+        """
+        self.process.check(Verb.EXEC)
+        if self.has_ended:
+            raise FailedPreconditionError(f"{self.process.name} has just ended")

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 
 from shim.api import task_pb2
@@ -23,12 +24,12 @@ class ExitInfo(Protocol):
         ...
 
 
-class Init(Protocol):
-    """The first process of a container: a Wasm instance, or what an OCI runtime has created."""
+class Handle(Protocol):
+    """One process of a container, init or executed; what it is made of knows its kind."""
 
     @property
     def pid(self) -> int:
-        """As the shim's pid namespace numbers it."""
+        """As the shim's pid namespace numbers it; 0 where it has none before it starts."""
         ...
 
     @property
@@ -37,11 +38,25 @@ class Init(Protocol):
         ...
 
     async def start(self) -> None:
-        """Let the created process run user code."""
+        """Let the process run user code."""
         ...
 
     async def kill(self, signal: int, *, everything: bool) -> None:
         """Signal the process, or everything in the container."""
+        ...
+
+    async def release(self) -> None:
+        """Give back what the process holds outside its bundle; it has ended."""
+        ...
+
+
+class Init(Handle, Protocol):
+    """The first process of a container, and with it the container: a Wasm instance, or what an OCI
+    runtime has created."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the container has no other process, as long as none is executed in it."""
         ...
 
     def pids(self) -> Sequence[int]:
@@ -52,8 +67,20 @@ class Init(Protocol):
         """Init has ended: end what else runs in the container."""
         ...
 
-    async def release(self) -> None:
-        """Give back what the container holds outside its bundle; all of its processes are gone."""
+    async def pause(self) -> None:
+        """Freeze every process of the container."""
+        ...
+
+    async def resume(self) -> None:
+        """Let them go on."""
+        ...
+
+    async def update(self, resources: bytes) -> None:
+        """Change the container's limits; `resources` is the OCI spec's LinuxResources as JSON."""
+        ...
+
+    async def checkpoint(self, path: str, options: Any) -> None:
+        """Write the container's state below `path`."""
         ...
 
 
@@ -62,6 +89,10 @@ class Streams(Protocol):
 
     def close_stdin(self) -> None:
         """Let the process see the end of its stdin."""
+        ...
+
+    def resize(self, width: int, height: int) -> None:
+        """Change the size of its terminal, in characters; nothing happens where it has none."""
         ...
 
     async def drained(self) -> None:
@@ -77,17 +108,51 @@ class Streams(Protocol):
         ...
 
 
+class Group(Protocol):
+    """The control group of a container."""
+
+    def stats(self) -> Message:
+        """Its figures, as the message that containerd reads on this node."""
+        ...
+
+    def oom_kills(self) -> int:
+        """How many processes in it the kernel has killed for want of memory."""
+        ...
+
+    def watch_oom(self, on_kill: Callable[[], None]) -> Callable[[], None]:
+        """Call `on_kill` whenever that number has grown; returns what ends the watch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """A process to be executed in a container, ready for `Handle.start`."""
+
+    handle: Handle
+    streams: Streams
+
+
+class Execs(Protocol):
+    """Makes the processes that are executed in one container."""
+
+    def check(self, request: task_pb2.ExecProcessRequest) -> None:
+        """Raise where a request makes no process."""
+        ...
+
+    async def build(self, request: task_pb2.ExecProcessRequest) -> Executed:
+        """Make one ready for its start, or raise and leave nothing behind."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A created container; `give_back` undoes its mounts when its processes are gone.
-
-    `oom_kills` counts what the kernel killed in it for want of memory; until `Init.release`.
-    """
+    """A created container; `give_back` undoes its mounts when its processes are gone."""
 
     init: Init
     streams: Streams
+    group: Group
+    execs: Execs
     give_back: Callable[[], None]
-    oom_kills: Callable[[], int] = lambda: 0
 
 
 class Builder(Protocol):

@@ -1,34 +1,33 @@
 """The verbs of containerd's Task service, one method each: find, act, publish, answer.
 
 Rules: requests and responses are the API's messages, no transport; an unknown container is
-NotFoundError, except for Connect, which never fails, and Shutdown; a verb that Tandem lacks is
-UnimplementedError whatever it names. Events of a container come in the order create, start, exit,
-delete. Source: containerd api/runtime/task/v3/shim.proto and docs/runtime-v2.md.
+NotFoundError, except for Connect, which never fails, and Shutdown. Events of a process come in the
+order create, start, exit, delete (`shim.task.lifecycle` tells of start and exit). Source:
+containerd api/runtime/task/v3/shim.proto and docs/runtime-v2.md.
 """
 
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
+from google.protobuf.any_pb2 import Any
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
 
 import shim
-from shim.api import events_pb2, task_pb2
-from shim.errdefs import AlreadyExistsError, InvalidArgumentError, NotFoundError, UnimplementedError
+from shim.api import events_pb2, runc_options_pb2, task_pb2
+from shim.errdefs import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    ShimError,
+)
 from shim.task.container import Container
+from shim.task.lifecycle import Lifecycle, Spawn
 from shim.task.machine import Status, Verb
-from shim.task.ports import Builder, EventSink, ExitInfo
-
-_WIRE_STATUS = {
-    Status.CREATED: task_pb2.CREATED,
-    Status.RUNNING: task_pb2.RUNNING,
-    Status.STOPPED: task_pb2.STOPPED,
-    Status.DELETED: task_pb2.STOPPED,
-}
-
-Spawn = Callable[[Coroutine[Any, Any, None]], None]
+from shim.task.ports import Builder, EventSink
 
 
 class TaskService:
@@ -39,7 +38,7 @@ class TaskService:
     ) -> None:
         self._builder = builder
         self._events = events
-        self._spawn = spawn
+        self._lifecycle = Lifecycle(events, spawn)
         self._shut_down = shut_down
         # None reserves the id of a container that is being made.
         self._containers: dict[str, Container | None] = {}
@@ -53,15 +52,13 @@ class TaskService:
         """Make a container whose process waits for Start."""
         if request.id in self._containers:
             raise AlreadyExistsError(f"container {request.id} exists already")
-        if request.checkpoint:
-            raise UnimplementedError("restoring from a checkpoint is not supported")
         self._containers[request.id] = None
         try:
             built = await self._builder.build(request)
         except BaseException:
             del self._containers[request.id]
             raise
-        container = Container(request, built)
+        container = Container.of(request, built)
         self._containers[request.id] = container
         self._events.publish(
             events_pb2.TaskCreate(
@@ -74,81 +71,103 @@ class TaskService:
                     stderr=request.stderr,
                     terminal=request.terminal,
                 ),
+                checkpoint=request.checkpoint,
                 pid=container.init.pid,
             )
         )
-        self._spawn(self._follow(container))
+        self._lifecycle.follow(container)
         return task_pb2.CreateTaskResponse(pid=container.init.pid)
 
     async def start(self, request: task_pb2.StartRequest) -> task_pb2.StartResponse:
-        """Let the container's process run."""
-        container = self._find(request.id, request.exec_id)
-        async with container.lock:
-            container.check(Verb.START)
-            await container.init.start()
-            container.apply(Verb.START)
-            self._events.publish(
-                events_pb2.TaskStart(container_id=container.id, pid=container.init.pid)
-            )
-        return task_pb2.StartResponse(pid=container.init.pid)
+        """Let the process run."""
+        container = self._find(request.id)
+        process = container.find(request.exec_id)
+        if request.exec_id:
+            await self._lifecycle.start_executed(container, process)
+        else:
+            await self._lifecycle.start(container)
+        return task_pb2.StartResponse(pid=process.pid)
+
+    async def exec(self, request: task_pb2.ExecProcessRequest) -> Empty:
+        """Take down a process to be executed; Start makes it."""
+        container = self._find(request.id)
+        if not request.exec_id:
+            raise InvalidArgumentError(f"container {request.id}: the exec id is empty")
+        container.built.execs.check(request)
+        container.add(request)
+        self._events.publish(
+            events_pb2.TaskExecAdded(container_id=container.id, exec_id=request.exec_id)
+        )
+        return Empty()
 
     async def state(self, request: task_pb2.StateRequest) -> task_pb2.StateResponse:
-        """Say how the container is."""
-        container = self._find(request.id, request.exec_id)
-        made = container.request
-        response = task_pb2.StateResponse(
-            id=made.id,
-            bundle=made.bundle,
-            pid=container.init.pid,
-            status=_WIRE_STATUS[container.status],
-            stdin=made.stdin,
-            stdout=made.stdout,
-            stderr=made.stderr,
-            terminal=made.terminal,
-        )
-        _set_exit(response, container)
+        """Say how the process is."""
+        container = self._find(request.id)
+        response = container.find(request.exec_id).describe()
+        response.bundle, response.exec_id = container.bundle, request.exec_id
         return response
 
     async def wait(self, request: task_pb2.WaitRequest) -> task_pb2.WaitResponse:
-        """Answer when the container's process has ended."""
-        container = self._find(request.id, request.exec_id)
-        await container.stopped.wait()
+        """Answer when the process has ended."""
+        process = self._find(request.id).find(request.exec_id)
+        await process.stopped.wait()
         response = task_pb2.WaitResponse()
-        _set_exit(response, container)
+        process.set_exit(response)
         return response
 
     async def kill(self, request: task_pb2.KillRequest) -> Empty:
-        """Signal the container's process, or all of them."""
-        container = self._find(request.id, request.exec_id)
+        """Signal the process, or all of the container's."""
+        container = self._find(request.id)
+        process = container.find(request.exec_id)
         if not 0 < request.signal < signal.NSIG:
             raise InvalidArgumentError(f"signal {request.signal} does not exist")
-        container.check(Verb.KILL)
-        await container.init.kill(request.signal, everything=request.all)
+        process.check(Verb.KILL)
+        if process.handle is None:
+            raise FailedPreconditionError(f"{process.name} is being started")
+        await process.handle.kill(request.signal, everything=request.all)
+        if request.signal == signal.SIGKILL and container.process.status is Status.PAUSED:
+            # On cgroup v1 a frozen process does not even take this one.
+            with contextlib.suppress(ShimError):
+                await container.init.resume()
         return Empty()
 
     async def delete(self, request: task_pb2.DeleteRequest) -> task_pb2.DeleteResponse:
-        """Forget a container that has ended, or never started, and give back what it holds."""
-        container = self._find(request.id, request.exec_id)
-        if container.status is Status.CREATED:
+        """Forget a process that has ended, or never started, and give back what it holds."""
+        container = self._find(request.id)
+        if request.exec_id:
+            return await self._delete_executed(container, request.exec_id)
+        process = container.process
+        if process.status is Status.CREATED:
             with contextlib.suppress(NotFoundError):
                 await container.init.kill(signal.SIGKILL, everything=False)
-            await container.stopped.wait()
-        async with container.lock:
-            container.check(Verb.DELETE)
+            await process.stopped.wait()
+        async with process.lock:
+            process.check(Verb.DELETE)
+            for executed in container.executed.values():
+                if executed.streams is not None:
+                    executed.streams.close()
             await container.init.release()
             container.built.give_back()
-            container.apply(Verb.DELETE)
+            process.apply(Verb.DELETE)
         self._containers.pop(container.id, None)
-        response = task_pb2.DeleteResponse(pid=container.init.pid)
-        _set_exit(response, container)
-        self._events.publish(
-            events_pb2.TaskDelete(
-                container_id=container.id,
-                pid=response.pid,
-                exit_status=response.exit_status,
-                exited_at=response.exited_at,
-            )
+        response = task_pb2.DeleteResponse(pid=process.pid)
+        process.set_exit(response)
+        event = events_pb2.TaskDelete(
+            container_id=container.id, pid=process.pid, exit_status=response.exit_status
         )
+        event.exited_at.CopyFrom(response.exited_at)
+        self._events.publish(event)
+        return response
+
+    async def _delete_executed(self, container: Container, exec_id: str) -> task_pb2.DeleteResponse:
+        process = container.find(exec_id)
+        async with process.lock:
+            process.apply(Verb.DELETE)
+        container.executed.pop(exec_id, None)
+        if process.streams is not None:
+            process.streams.close()
+        response = task_pb2.DeleteResponse(pid=process.pid)
+        process.set_exit(response)
         return response
 
     async def pids(self, request: task_pb2.PidsRequest) -> task_pb2.PidsResponse:
@@ -157,14 +176,28 @@ class TaskService:
         containerd takes a task without any for a leak and removes it.
         """
         container = self._find(request.id)
-        pids = sorted({container.init.pid, *container.init.pids()})
-        return task_pb2.PidsResponse(processes=[task_pb2.ProcessInfo(pid=pid) for pid in pids])
+        executed = {p.pid: exec_id for exec_id, p in container.executed.items() if p.pid}
+        response = task_pb2.PidsResponse()
+        for pid in sorted({container.init.pid, *container.init.pids()}):
+            entry = response.processes.add(pid=pid)
+            if pid in executed:
+                _pack(entry.info, runc_options_pb2.ProcessDetails(exec_id=executed[pid]))
+        return response
 
     async def close_io(self, request: task_pb2.CloseIORequest) -> Empty:
         """Let the process see the end of its stdin."""
-        container = self._find(request.id, request.exec_id)
+        process = self._find(request.id).find(request.exec_id)
         if request.stdin:
-            container.streams.close_stdin()
+            process.close_stdin()
+        return Empty()
+
+    async def resize_pty(self, request: task_pb2.ResizePtyRequest) -> Empty:
+        """Change the size of the process's terminal."""
+        process = self._find(request.id).find(request.exec_id)
+        if request.exec_id and process.status is Status.STOPPED:
+            raise FailedPreconditionError(f"{process.name} has ended: its terminal is gone")
+        if process.streams is not None:
+            process.streams.resize(request.width, request.height)
         return Empty()
 
     async def connect(self, request: task_pb2.ConnectRequest) -> task_pb2.ConnectResponse:
@@ -184,78 +217,58 @@ class TaskService:
         return Empty()
 
     async def pause(self, request: task_pb2.PauseRequest) -> Empty:
-        """Not built yet."""
-        raise _missing("Pause", request.id)
+        """Freeze every process of the container."""
+        container = self._find(request.id)
+        async with container.process.lock:
+            container.process.check(Verb.PAUSE)
+            await container.init.pause()
+            container.process.apply(Verb.PAUSE)
+            self._events.publish(events_pb2.TaskPaused(container_id=container.id))
+        return Empty()
 
     async def resume(self, request: task_pb2.ResumeRequest) -> Empty:
-        """Not built yet."""
-        raise _missing("Resume", request.id)
+        """Let them go on."""
+        container = self._find(request.id)
+        async with container.process.lock:
+            container.process.check(Verb.RESUME)
+            await container.init.resume()
+            container.process.apply(Verb.RESUME)
+            self._events.publish(events_pb2.TaskResumed(container_id=container.id))
+        return Empty()
 
     async def checkpoint(self, request: task_pb2.CheckpointTaskRequest) -> Empty:
-        """Not built yet."""
-        raise _missing("Checkpoint", request.id)
-
-    async def exec(self, request: task_pb2.ExecProcessRequest) -> Empty:
-        """Not built yet."""
-        raise _missing("Exec", request.id)
-
-    async def resize_pty(self, request: task_pb2.ResizePtyRequest) -> Empty:
-        """Not built yet."""
-        raise _missing("ResizePty", request.id)
+        """Write the container's state to a directory."""
+        container = self._find(request.id)
+        # No lock: a checkpoint may end its container, whose exit must be told meanwhile.
+        container.process.check(Verb.CHECKPOINT)
+        await container.init.checkpoint(request.path, request.options)
+        self._events.publish(
+            events_pb2.TaskCheckpointed(container_id=container.id, checkpoint=request.path)
+        )
+        return Empty()
 
     async def update(self, request: task_pb2.UpdateTaskRequest) -> Empty:
-        """Not built yet."""
-        raise _missing("Update", request.id)
+        """Change the container's limits."""
+        container = self._find(request.id)
+        async with container.process.lock:
+            container.process.check(Verb.UPDATE)
+            await container.init.update(request.resources.value)
+        return Empty()
 
     async def stats(self, request: task_pb2.StatsRequest) -> task_pb2.StatsResponse:
-        """Not built yet."""
-        raise _missing("Stats", request.id)
+        """Give the figures of the container's control group."""
+        response = task_pb2.StatsResponse()
+        _pack(response.stats, self._find(request.id).built.group.stats())
+        return response
 
-    def _find(self, container_id: str, exec_id: str = "") -> Container:
+    def _find(self, container_id: str) -> Container:
         container = self._containers.get(container_id)
         if container is None:
             raise NotFoundError(f"container {container_id} is not here")
-        if exec_id:
-            raise NotFoundError(f"container {container_id} has no process {exec_id}")
         return container
 
-    async def _follow(self, container: Container) -> None:
-        """See the container's process to its end, and tell of it once the start has been told
-        of."""
-        ended = await container.init.exited
-        async with container.lock:
-            try:
-                await container.init.after_exit()
-                await container.streams.drained()
-            finally:
-                # Whatever became of the others, everybody who waits must learn of this one.
-                self._exited(container, ended)
-        await container.streams.finish()
 
-    def _exited(self, container: Container, ended: ExitInfo) -> None:
-        container.exit = ended
-        container.apply(Verb.EXIT)
-        if container.built.oom_kills():
-            self._events.publish(events_pb2.TaskOOM(container_id=container.id))
-        event = events_pb2.TaskExit(
-            container_id=container.id,
-            id=container.id,
-            pid=container.init.pid,
-            exit_status=ended.status,
-        )
-        event.exited_at.FromNanoseconds(ended.exited_at_ns)
-        self._events.publish(event)
-        container.stopped.set()
-
-
-def _set_exit(
-    response: task_pb2.StateResponse | task_pb2.WaitResponse | task_pb2.DeleteResponse,
-    container: Container,
-) -> None:
-    if container.exit is not None:
-        response.exit_status = container.exit.status
-        response.exited_at.FromNanoseconds(container.exit.exited_at_ns)
-
-
-def _missing(verb: str, container_id: str) -> UnimplementedError:
-    return UnimplementedError(f"{verb} of container {container_id} is not supported")
+def _pack(into: Any, message: Message) -> None:
+    """As containerd wants it: the bare name, which `Any.Pack` would prefix."""
+    into.type_url = message.DESCRIPTOR.full_name
+    into.value = message.SerializeToString()

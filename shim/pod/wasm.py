@@ -1,0 +1,191 @@
+"""Makes the instances of Wasm containers: an artefact from the cache, a jail, a forked process.
+
+Rules: a container's init is in a jail of its own; what is executed in the container later joins
+that jail, by descriptors of its namespaces which are opened while init is certainly alive.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from shim.aot.cache import Artefact, Cache
+from shim.aot.loader import CompileLimits
+from shim.engine.run import Program
+from shim.errdefs import FailedPreconditionError, ShimError, StaleArtefactError
+from shim.instance.child import InstanceSpec
+from shim.instance.init import WasmInit
+from shim.instance.process import WasmProcess
+from shim.jail import JailPlan, build_exec_plan, build_plan
+from shim.kernel import constants as c
+from shim.oci.spec import Process, Spec
+from shim.pod.container_request import ContainerRequest
+from shim.pod.loading import load_artefact
+from shim.pod.node import Node
+from shim.pod.program import WasmFile
+from shim.process.child_streams import ChildStreams
+from shim.process.terminal import Terminal
+from shim.record import pid_file
+
+_P = TypeVar("_P", bound=WasmProcess)
+
+# In the order of joining: with the mount namespace, the node's /proc is gone.
+_NAMESPACES = (
+    ("net", c.CLONE_NEWNET),
+    ("ipc", c.CLONE_NEWIPC),
+    ("uts", c.CLONE_NEWUTS),
+    ("mnt", c.CLONE_NEWNS),
+)
+
+_log = structlog.get_logger()
+
+
+class WasmInstances:
+    """Makes the instances of one pod."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        config = node.config
+        self._cache = Cache(
+            Path(config.cache.directory), config.cache.max_bytes, node.compatibility_key
+        )
+        self._limits = CompileLimits(config.compile.memory_bytes, config.compile.timeout_s)
+
+    async def create(
+        self,
+        container: ContainerRequest,
+        wasm: WasmFile,
+        streams: ChildStreams,
+        terminal: Terminal | None,
+    ) -> WasmInit:
+        """A container's init, in its jail, which waits for its start.
+
+        Raises:
+            ShimError: why not; neither process nor cgroup is left then.
+        """
+        plan = build_plan(container.spec, container.rootfs)
+        container.cgroup.create(container.spec.resources)
+        try:
+            jail = _Jail(container, container.spec.process, plan)
+            init = await self._make(WasmInit, wasm, jail, streams, terminal)
+        except BaseException:
+            container.cgroup.remove()
+            raise
+        pid_file(container.bundle).write_text(str(init.pid))
+        return init
+
+    async def execute(
+        self,
+        container: ContainerRequest,
+        spec: Spec,
+        init_pid: int,
+        wasm: WasmFile,
+        streams: ChildStreams,
+        terminal: Terminal | None,
+    ) -> WasmProcess:
+        """A further instance in a container's jail, which waits for its start.
+
+        Args:
+            container: the container.
+            spec: its spec, with the process to be executed in place of its own.
+            init_pid: its running init.
+            wasm: what is to be executed.
+            streams: its stdio, where that is no terminal.
+            terminal: its terminal.
+
+        Raises:
+            ShimError: why not; no process is left then.
+        """
+        with _namespaces_of(init_pid) as fds:
+            joined = [
+                (kind, Path(f"/proc/self/fd/{fd}"))
+                for (_, kind), fd in zip(_NAMESPACES, fds, strict=True)
+            ]
+            jail = _Jail(container, spec.process, build_exec_plan(spec, joined), fds)
+            return await self._make(WasmProcess, wasm, jail, streams, terminal)
+
+    async def _make(
+        self,
+        kind: type[_P],
+        wasm: WasmFile,
+        jail: "_Jail",
+        streams: ChildStreams,
+        terminal: Terminal | None,
+    ) -> _P:
+        artefact = await self._artefact(wasm)
+        if terminal is not None:
+            terminal.open_pty()
+        try:
+            return await self._fork(kind, wasm, jail, artefact, streams)
+        except StaleArtefactError as error:
+            _log.warning("artefact dropped", path=str(artefact.path), error=str(error))
+            self._cache.drop(artefact)
+            return await self._fork(kind, wasm, jail, await self._artefact(wasm), streams)
+
+    async def _fork(
+        self,
+        kind: type[_P],
+        wasm: WasmFile,
+        jail: "_Jail",
+        artefact: Artefact,
+        streams: ChildStreams,
+    ) -> _P:
+        process, cgroup = jail.process, jail.container.cgroup
+        program = Program(
+            artefact=artefact.path,
+            kind=artefact.kind,
+            function=wasm.function,
+            args=process.args,
+            env=process.env,
+            cwd=process.cwd,
+        )
+        spec = InstanceSpec(
+            engine=self._node.engine,
+            program=program,
+            plan=jail.plan,
+            cgroup_procs=cgroup.procs_files(),
+            terminal=isinstance(streams, Terminal),
+            namespace_fds=jail.namespace_fds,
+        )
+        made = await kind.create(spec, streams.child_fds, cgroup, self._node.reaper)
+        streams.close_child_fds()
+        return made
+
+    async def _artefact(self, wasm: WasmFile) -> Artefact:
+        try:
+            return await load_artefact(
+                wasm.fd, wasm.identity, self._cache, self._limits, self._node.reaper
+            )
+        except ShimError as error:
+            raise type(error)(f"entry point {wasm.path[:200]}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Jail:
+    """Where an instance goes, and as what."""
+
+    container: ContainerRequest
+    process: Process
+    plan: JailPlan
+    namespace_fds: Sequence[int] = ()
+
+
+@contextlib.contextmanager
+def _namespaces_of(pid: int) -> Iterator[Sequence[int]]:
+    """The namespaces of a process that is not reaped, open, in the order of `_NAMESPACES`."""
+    with contextlib.ExitStack() as opened:
+        fds = []
+        for name, _ in _NAMESPACES:
+            try:
+                fd = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise FailedPreconditionError(
+                    f"the container's process {pid} has just ended: {error.strerror}"
+                ) from error
+            opened.callback(os.close, fd)
+            fds.append(fd)
+        yield fds
