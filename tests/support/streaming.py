@@ -254,13 +254,15 @@ class Session:
         """
         self.read_all(timeout)
         text = self._text("error")
-        status = json.loads(text) if text.startswith("{") else {"message": text or "hung up"}
-        if status.get("status") == "Success":
+        if not text.startswith("{"):
+            raise StreamingError(text or "hung up")
+        status = json.loads(text)
+        if status["status"] == "Success":
             return 0
         for cause in status.get("details", {}).get("causes", []):
-            if cause.get("reason") == "ExitCode":
+            if cause["reason"] == "ExitCode":
                 return int(cause["message"])
-        raise StreamingError(status.get("message", text))
+        raise StreamingError(status["message"])
 
     def read_some(self) -> None:
         """Read what is there already."""
