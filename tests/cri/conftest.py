@@ -113,6 +113,7 @@ def pids_of_pods(containerd: Containerd) -> set[int]:
 
 
 def rootfs_mounts(containerd: Containerd) -> set[str]:
-    """Every mounted root file system of a container."""
+    """Where the root file systems of containers are mounted."""
     mounts = containerd.room.path("/proc/1/mounts").read_text().splitlines()
-    return {line for line in mounts if line.split()[1].endswith("/rootfs")}
+    points = {line.split()[1] for line in mounts}
+    return {point for point in points if point.endswith("/rootfs")}

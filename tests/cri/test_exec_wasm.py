@@ -84,6 +84,12 @@ def test_linux_program_is_in_the_pods_network(both: Container, pod: Pod) -> None
         assert both.exec("sh", "-c", ask).stdout == "neighbour\n"
 
 
+def test_linux_program_sees_no_processes_of_the_node(both: Container) -> None:
+    found = both.exec("ps")
+    assert "ps" in found.stdout
+    assert "containerd" not in found.stdout
+
+
 @pytest.mark.parametrize("act", ["mount -t tmpfs none /tmp", "mknod /tmp/sda b 8 0"])
 def test_linux_program_is_jailed_too(both: Container, act: str) -> None:
     assert both.exec("sh", "-c", act).exit_code != 0
