@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,10 +60,9 @@ def home(containerd: Containerd, case: Case) -> Iterator[Home]:
     with containerd.pod("home", case.handler) as pod:
         shared = pod.volume("shared")
         volumes = (Volume(shared, "/shared"),)
-        more = {"volumes": volumes, "env": {"COLOUR": "blue"}}
-        shell = pod.start(
-            ContainerSpec("shell", images.BUSYBOX, ["sh", "-c", "sleep 3600; true"], **more)  # type: ignore[arg-type]
-        )
+        more: dict[str, Any] = {"volumes": volumes, "env": {"COLOUR": "blue"}}
+        command = ["sh", "-c", "sleep 3600; true"]
+        shell = pod.start(ContainerSpec("shell", images.BUSYBOX, command, **more))
         if case in LINUX and case != REFERENCE:
             WASM.start(pod, "sleep", "3600")
         yield Home(pod, case.start(pod, "sleep", "3600", **more), shell, shared, volumes)

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,3 +110,23 @@ def test_end_of_a_pods_shared_pids(containerd: Containerd, case: Case) -> None:
         pod.stop()
         assert time.monotonic() - start < 10
         assert [container.wait().exit_code for container in containers] == [137, 137]
+
+
+@kinds(EVERY_KIND)
+def test_pod_in_the_nodes_own_namespaces(containerd: Containerd, case: Case) -> None:
+    pod = containerd.pod("host", case.handler)
+    pod.config.hostname = ""
+    options = pod.config.linux.security_context.namespace_options
+    options.network = options.pid = options.ipc = api.NODE
+    with pod:
+        nodes: dict[str, Any] = {"pid": api.NODE, "network": api.NODE}
+        shell = pod.start(ContainerSpec("shell", images.BUSYBOX, STAY, **nodes))
+        with case.start(pod, *probe("say", "up"), "sleep", "60", **nodes) as container:
+            container.wait_for_log("up")
+            assert container.exec("/app", "exit", "3").exit_code == 3
+            listed = shell.exec("ps").stdout
+            assert "containerd" in listed
+            assert "pods0" in shell.exec("ip", "link").stdout
+            pid = str(container.info()["pid"])
+            assert pid in [line.split()[0] for line in listed.splitlines()]
+            assert container.stop(grace=0).exit_code == 137

@@ -1,10 +1,17 @@
 """Exec with a client at the other end: standard input, a terminal and its size, Ctrl-C."""
 
+import io
+import os
+import tarfile
+from functools import partial
+
 import pytest
 
 from tests.cri.conftest import EVERY_KIND, LINUX, WASM, Case, Home, kinds, pids_of_pods
+from tests.support import probe
 from tests.support.containerd import Containerd
-from tests.support.probe import probe
+from tests.support.pods import Container, ContainerSpec
+from tests.support.probe import probe as do
 from tests.support.streaming import exec_session
 from tests.support.waiting import wait_for
 
@@ -13,7 +20,7 @@ pytestmark = [pytest.mark.root, pytest.mark.containerd]
 
 @kinds(EVERY_KIND)
 def test_exit_code_and_streams(containerd: Containerd, case: Case, home: Home) -> None:
-    command = [*probe("say", "out"), *probe("err", "problem"), "exit", "7"]
+    command = [*do("say", "out"), *do("err", "problem"), "exit", "7"]
     with exec_session(containerd, home.probe, "/app", *command) as session:
         assert session.wait() == 7
         assert (session.stdout, session.stderr) == ("out\n", "problem\n")
@@ -31,7 +38,7 @@ def test_stdin_is_read_as_it_comes(containerd: Containerd, case: Case, home: Hom
 
 @kinds(EVERY_KIND)
 def test_end_of_stdin_is_told(containerd: Containerd, case: Case, home: Home) -> None:
-    command = [*probe("stdin"), "say", "end"]
+    command = [*do("stdin"), "say", "end"]
     with exec_session(containerd, home.probe, "/app", *command, stdin=True) as session:
         session.send("all of it")
         session.end_stdin()
@@ -54,7 +61,7 @@ def test_a_megabyte_comes_back_whole(containerd: Containerd, case: Case, home: H
 @kinds(EVERY_KIND)
 def test_client_that_leaves_ends_stdin(containerd: Containerd, case: Case, home: Home) -> None:
     before = pids_of_pods(containerd)
-    command = [*probe("stdin"), "write", "/shared/left", "x"]
+    command = [*do("stdin"), "write", "/shared/left", "x"]
     with exec_session(containerd, home.probe, "/app", *command, stdin=True) as session:
         session.send("and away\n")
     wait_for("the program's reaction", (home.shared / "left").exists)
@@ -63,7 +70,7 @@ def test_client_that_leaves_ends_stdin(containerd: Containerd, case: Case, home:
 
 @kinds(EVERY_KIND)
 def test_terminal_is_one(containerd: Containerd, case: Case, home: Home) -> None:
-    command = [*probe("tty"), *probe("err", "problem"), "exit", "4"]
+    command = [*do("tty"), *do("err", "problem"), "exit", "4"]
     with exec_session(containerd, home.probe, "/app", *command, stdin=True, tty=True) as session:
         assert session.wait() == 4
         assert session.stdout == "yes yes yes\nproblem\n"
@@ -81,7 +88,7 @@ def test_terminal_echoes_and_ends_by_ctrl_d(containerd: Containerd, case: Case, 
 
 @kinds(EVERY_KIND)
 def test_ctrl_c_interrupts(containerd: Containerd, case: Case, home: Home) -> None:
-    command = [*probe("say", "busy"), "sleep", "60"]
+    command = [*do("say", "busy"), "sleep", "60"]
     with exec_session(containerd, home.probe, "/app", *command, stdin=True, tty=True) as session:
         session.read_until("busy")
         session.send("\x03")
@@ -93,7 +100,7 @@ def test_ctrl_c_interrupts(containerd: Containerd, case: Case, home: Home) -> No
 def test_client_that_leaves_a_terminal(containerd: Containerd, case: Case, home: Home) -> None:
     before = pids_of_pods(containerd)
     (home.shared / "go").unlink(missing_ok=True)
-    command = [*probe("say", "here"), *probe("until", "/shared/go")]
+    command = [*do("say", "here"), *do("until", "/shared/go")]
     with exec_session(containerd, home.probe, "/app", *command, stdin=True, tty=True) as session:
         session.read_until("here")
     # The program runs on, as under runc: nobody told it, and a terminal takes what it writes.
@@ -123,15 +130,62 @@ def test_program_is_told_of_a_resize(containerd: Containerd, case: Case, home: H
 
 
 @kinds([WASM])
-def test_resize_of_a_wasm_terminal_is_accepted(
-    containerd: Containerd, case: Case, home: Home
-) -> None:
+def test_terminal_of_a_guest_has_a_size(containerd: Containerd, case: Case, home: Home) -> None:
+    """WASI has no call for it, so that it is the terminal that is asked."""
+    before = pids_of_pods(containerd)
     with exec_session(containerd, home.probe, "/app", "echo", stdin=True, tty=True) as session:
-        session.resize(123, 45)
         session.send("one\n")
         session.read_until("got one\n")
+        (guest,) = pids_of_pods(containerd) - before
+        for size in ((123, 45), (80, 24)):
+            session.resize(*size)
+            wait_for(f"size {size}", partial(has_size, guest, size))
         session.send("bye\n")
         assert session.wait() == 0
+
+
+def has_size(pid: int, size: tuple[int, int]) -> bool:
+    """Whether the terminal that a process reads from has these columns and lines."""
+    terminal = os.open(f"/proc/{pid}/fd/0", os.O_RDWR | os.O_NOCTTY)
+    try:
+        return os.get_terminal_size(terminal) == size
+    finally:
+        os.close(terminal)
+
+
+@kinds(LINUX)
+def test_files_are_copied_in_and_out(containerd: Containerd, case: Case, home: Home) -> None:
+    copy_in_and_out(containerd, home.shell)
+
+
+@kinds([WASM])
+def test_files_are_copied_where_the_image_has_tar(
+    containerd: Containerd, case: Case, home: Home
+) -> None:
+    with home.pod.start(ContainerSpec("both", probe.BOTH, args=["sleep", "60"])) as container:
+        copy_in_and_out(containerd, container)
+        assert container.exec("/app.wasm", "ls", "/tmp/copied").stdout == "data\n"
+
+
+def copy_in_and_out(containerd: Containerd, container: Container) -> None:
+    """What `kubectl cp` does: tar at the other end of a pipe."""
+    data = os.urandom(3 << 20)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo("copied/data")
+        entry.size = len(data)
+        archive.addfile(entry, io.BytesIO(data))
+    command = ["tar", "-xmf", "-", "-C", "/tmp"]
+    with exec_session(containerd, container, *command, stdin=True) as session:
+        session.send(packed.getvalue())
+        session.end_stdin()
+        assert session.wait() == 0, session.stderr
+    with exec_session(containerd, container, "tar", "cf", "-", "-C", "/tmp", "copied") as session:
+        assert session.wait() == 0, session.stderr
+        with tarfile.open(fileobj=io.BytesIO(session.output)) as archive:
+            copied = archive.extractfile("copied/data")
+            assert copied is not None
+            assert copied.read() == data
 
 
 @kinds(LINUX)

@@ -84,6 +84,17 @@ def test_linux_program_is_in_the_pods_network(both: Container, pod: Pod) -> None
         assert both.exec("sh", "-c", ask).stdout == "neighbour\n"
 
 
+def test_linux_program_is_the_containers_user(pod: Pod) -> None:
+    spec = ContainerSpec(
+        "user", probe.BOTH, args=["sleep", "60"], user=1234, group=4321, groups=[7]
+    )
+    with pod.start(spec) as container:
+        found = container.exec("sh", "-c", "id -u; id -g; id -G").stdout.split()
+        assert (found[:2], set(found[2:])) == (["1234", "4321"], {"4321", "7"})
+        kept = container.exec("grep", "CapEff", "/proc/self/status").stdout.split()
+        assert int(kept[1], 16) == 0
+
+
 def test_linux_program_sees_no_processes_of_the_node(both: Container) -> None:
     found = both.exec("ps")
     assert "ps" in found.stdout

@@ -1,6 +1,8 @@
 """Many sessions leave nothing in the pod: no descriptor of the shim, no process, no terminal."""
 
 import re
+import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,9 +13,10 @@ import pytest
 
 from tests.cri.conftest import EVERY_KIND, OURS, Case, Home, kinds, pids_of_pods
 from tests.support.containerd import Containerd
+from tests.support.cri import CriError
 from tests.support.pods import Container
 from tests.support.probe import probe
-from tests.support.streaming import attach_session, exec_session
+from tests.support.streaming import StreamingError, attach_session, exec_session
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.containerd, pytest.mark.slow]
@@ -91,3 +94,41 @@ def test_a_hundred_attach_sessions(
             session.send("bye\n")
             session.read_all()
         assert container.wait().exit_code == 0
+
+
+@kinds(OURS)
+def test_containers_that_go_while_clients_come(
+    containerd: Containerd, case: Case, home: Home
+) -> None:
+    """Each container is removed at another moment of its clients' arrival."""
+    before = settle(containerd, home)
+    for number in range(8):
+        container = case.start(home.pod, "sleep", "60", stdin=True)
+        clients = [
+            threading.Thread(target=visit, args=(containerd, container, kind))
+            for kind in ("exec", "session", "terminal", "attach")
+        ]
+        for client in clients:
+            client.start()
+        time.sleep(number * 0.015)
+        container.remove()
+        for client in clients:
+            client.join(30)
+            assert not client.is_alive(), client
+    assert_as_before(containerd, home, before)
+
+
+def visit(containerd: Containerd, container: Container, kind: str) -> None:
+    """Come by, stay until the end or a refusal."""
+    with suppress(CriError, StreamingError):
+        if kind == "exec":
+            container.exec("/app", "sleep", "60")
+        elif kind == "attach":
+            with attach_session(containerd, container, stdin=True) as session:
+                session.read_all()
+        else:
+            tty = kind == "terminal"
+            with exec_session(
+                containerd, container, "/app", "echo", stdin=True, tty=tty
+            ) as session:
+                session.read_all()

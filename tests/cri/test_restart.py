@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -29,16 +30,21 @@ def containerd() -> Iterator[Containerd]:
 
 
 def start_pairs(pod: Pod, shared: Path, handler: str) -> tuple[list[Container], list[Container]]:
-    """Containers that stay, and others that leave once /shared/go is there; a pair of each kind."""
+    """Containers that stay, and others that leave once /shared/go is there.
+
+    A pair of each kind with pipes, and one with a terminal.
+    """
     kinds = [probe.LINUX] if handler == "runc" else [probe.LINUX, probe.WASM]
+    kinds += kinds
     work = [*do("say", "one"), *do("until", "/shared/go"), *do("lines", str(LINES))]
     volumes = [Volume(shared, "/shared")]
     staying, leaving = [], []
     for number, kind in enumerate(kinds):
         stays = [*work, *do("say", "two"), *do("echo"), "exit", "6"]
-        spec = ContainerSpec(f"stays-{number}", kind, args=stays, volumes=volumes, stdin=True)
+        more: dict[str, Any] = {"volumes": volumes, "tty": number >= len(kinds) // 2}
+        spec = ContainerSpec(f"stays-{number}", kind, args=stays, stdin=True, **more)
         staying.append(pod.start(spec))
-        spec = ContainerSpec(f"leaves-{number}", kind, args=[*work, "exit", "9"], volumes=volumes)
+        spec = ContainerSpec(f"leaves-{number}", kind, args=[*work, "exit", "9"], **more)
         leaving.append(pod.start(spec))
     for container in (*staying, *leaving):
         container.wait_for_log("one")
@@ -49,7 +55,7 @@ def open_sessions(containerd: Containerd, containers: Sequence[Container]) -> li
     """An attach, an exec and an exec with a terminal for each."""
     sessions = []
     for container in containers:
-        sessions.append(attach_session(containerd, container, stdin=True))
+        sessions.append(attach_session(containerd, container, stdin=True, tty=container.spec.tty))
         for tty in (False, True):
             command = ["/app", *do("say", "here"), "until", "/shared/go"]
             session = exec_session(containerd, container, *command, stdin=True, tty=tty)
@@ -86,7 +92,11 @@ def test_pod_outlives_containerd(containerd: Containerd, handler: str, how: int)
         for container in staying:
             container.wait_for_log("two")
             lines = [f"line {number}" for number in range(LINES)]
-            assert container.stdout.splitlines() == ["one", *lines, "two"]
+            assert [text.rstrip("\r") for text in container.stdout.split("\n")] == [
+                "one",
+                *lines,
+                "two",
+            ]
         wait_for("end of the execs", lambda: pids_of_pods(containerd) <= processes)
 
         expect_more(containerd, pod, staying)
@@ -97,7 +107,8 @@ def expect_more(containerd: Containerd, pod: Pod, staying: Sequence[Container]) 
     """Everything works as if nothing had happened."""
     for container in staying:
         assert container.exec("/app", "exit", "4").exit_code == 4
-        with attach_session(containerd, container, stdin=True) as session:
+        tty = container.spec.tty
+        with attach_session(containerd, container, stdin=True, tty=tty) as session:
             session.send("hello\n")
             session.read_until("got hello\n")
             session.send("bye\n")

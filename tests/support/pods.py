@@ -49,6 +49,7 @@ class ContainerSpec:
     tty: bool = False
     pid: "api.NamespaceMode.ValueType" = api.CONTAINER
     pid_target: str = ""
+    network: "api.NamespaceMode.ValueType" = api.POD
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,10 @@ class Container:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # Removal stops, too, but fails where the end comes by itself at the same moment.
+        if self.is_running():
+            self.stop(grace=0)
+            self.wait()
         self.remove()
 
     def start(self, timeout: float = 60.0) -> Self:
@@ -294,7 +299,9 @@ class Pod:
 
 def _container_config(spec: ContainerSpec, attempt: int, log_path: str) -> api.ContainerConfig:
     security = api.LinuxContainerSecurityContext(
-        namespace_options=api.NamespaceOption(pid=spec.pid, target_id=spec.pid_target),
+        namespace_options=api.NamespaceOption(
+            pid=spec.pid, target_id=spec.pid_target, network=spec.network
+        ),
         readonly_rootfs=spec.readonly_rootfs,
         supplemental_groups=spec.groups,
     )

@@ -197,9 +197,10 @@ class Session:
     ) -> None:
         self.close()
 
-    def send(self, text: str) -> None:
+    def send(self, text: str | bytes) -> None:
         """Type something."""
-        self._connection.send(self._streams["stdin"], text.encode())
+        data = text.encode() if isinstance(text, str) else text
+        self._connection.send(self._streams["stdin"], data)
 
     def end_stdin(self) -> None:
         """Let the other side read the end of standard input; its output goes on."""
@@ -214,6 +215,11 @@ class Session:
     def stdout(self) -> str:
         """What has been read of it; a terminal's line ends are made plain."""
         return self._text("stdout")
+
+    @property
+    def output(self) -> bytes:
+        """What has been read of standard output, as it came."""
+        return bytes(self._streams["stdout"].data)
 
     @property
     def stderr(self) -> str:
@@ -260,7 +266,7 @@ class Session:
         if status["status"] == "Success":
             return 0
         for cause in status.get("details", {}).get("causes", []):
-            if cause["reason"] == "ExitCode":
+            if cause.get("reason") == "ExitCode":
                 return int(cause["message"])
         raise StreamingError(status["message"])
 
