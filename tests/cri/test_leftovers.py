@@ -16,7 +16,8 @@ from tests.support.containerd import Containerd
 from tests.support.cri import CriError
 from tests.support.pods import Container
 from tests.support.probe import probe
-from tests.support.streaming import StreamingError, attach_session, exec_session
+from tests.support.spdy import StreamingError
+from tests.support.streaming import attach_session, exec_session
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.containerd, pytest.mark.slow]

@@ -7,7 +7,8 @@ from tests.support import images, probe
 from tests.support.containerd import Containerd
 from tests.support.pods import Container, ContainerSpec, Pod, Volume
 from tests.support.probe import probe as do
-from tests.support.streaming import StreamingError, forward
+from tests.support.spdy import StreamingError
+from tests.support.streaming import forward
 
 pytestmark = [pytest.mark.root, pytest.mark.containerd]
 

@@ -13,7 +13,8 @@ from tests.support import images, probe
 from tests.support.containerd import Containerd
 from tests.support.pods import Container, ContainerSpec, Pod, Volume
 from tests.support.probe import probe as do
-from tests.support.streaming import Session, StreamingError, attach_session, exec_session
+from tests.support.spdy import StreamingError
+from tests.support.streaming import Session, attach_session, exec_session
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.containerd, pytest.mark.slow]
