@@ -16,6 +16,7 @@ from shim.errdefs import InvalidArgumentError
 
 DEFAULT_PATH = "/etc/tandem/config.toml"
 PATH_VARIABLE = "TANDEM_CONFIG"
+TRANSPORTS = ("ttrpc", "grpc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,20 @@ class Linux:
 
 
 @dataclass(frozen=True, slots=True)
+class Shim:
+    """How containerd talks to a pod's shim: one of `TRANSPORTS`."""
+
+    transport: str = "ttrpc"
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All sections."""
 
     cache: Cache = Cache()
     compile: Compile = Compile()
     linux: Linux = Linux()
+    shim: Shim = Shim()
 
 
 def load_config(path: Path) -> Config:
@@ -115,6 +124,11 @@ def config_of(document: Mapping[str, object], *, name: str) -> Config:
             raise InvalidArgumentError(f"configuration {name}: [{section}] is not a table")
         changed = _section(getattr(config, section), values, f"configuration {name}: [{section}]")
         config = replace(config, **{section: changed})
+    if config.shim.transport not in TRANSPORTS:
+        raise InvalidArgumentError(
+            f"configuration {name}: [shim] transport is {config.shim.transport[:40]!r}:"
+            f" it must be one of {', '.join(TRANSPORTS)}"
+        )
     return config
 
 

@@ -16,6 +16,8 @@ from shim.errdefs import InvalidArgumentError
 DEFAULT_SOCKET = "/run/tandem/tandemd.sock"
 SOCKET_VARIABLE = "TANDEM_SOCKET"
 
+# Appended to a task socket's name: where the pod's gateway, if it has one, speaks gRPC.
+_GATEWAY_SUFFIX = ".grpc"
 # sun_path holds 107 bytes and a NUL (unix(7)).
 MAX_SOCKET_PATH_BYTES = 107
 
@@ -74,7 +76,7 @@ class RunDir:
         """
         key = hashlib.sha256("\0".join((address, namespace, group)).encode()).hexdigest()
         path = self.task_sockets / key[:32]
-        if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+        if len(os.fsencode(gateway_socket(path))) > MAX_SOCKET_PATH_BYTES:
             raise InvalidArgumentError(f"the run directory {self.directory} has too long a path")
         return path
 
@@ -86,3 +88,13 @@ class RunDir:
         """Make the directories, for root alone."""
         for path in (self.directory, self.task_sockets):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def gateway_socket(task_socket: Path) -> Path:
+    """The gRPC socket of the pod whose task socket this is."""
+    return task_socket.with_name(task_socket.name + _GATEWAY_SUFFIX)
+
+
+def task_socket_of(address: str) -> Path:
+    """The task socket of the pod that `start` answered this address for."""
+    return Path(address.removeprefix("unix://").removesuffix(_GATEWAY_SUFFIX))

@@ -9,23 +9,26 @@ is replaced once.
 import contextlib
 import fcntl
 import os
+import select
+import signal
 import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from shim.rundir import RunDir
+from shim.rundir import RunDir, gateway_socket
 
 # More connections may wait than a pod has containers: each opens its own.
 _BACKLOG = 128
 _PEER = struct.Struct("3i")
 # Of the flags in proc_pid_stat(5): the process is past the point of no return.
 _PF_EXITING = 0x4
+_KILL_TIMEOUT_S = 2.0
 
 
 @contextlib.contextmanager
 def locked(run_dir: RunDir) -> Iterator[None]:
-    """Hold the lock of all task sockets; microseconds at most."""
+    """Hold the lock of all task sockets; microseconds, unless a pod shim has to be killed."""
     fd = os.open(run_dir.task_sockets / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -68,11 +71,17 @@ def _is_ending(pid: int) -> bool:
 def bind_or_find(run_dir: RunDir, path: Path) -> socket.socket | None:
     """A listening socket at `path`, or None where a live shim has it already."""
     with locked(run_dir):
-        if path.exists():
-            if is_alive(path):
-                return None
-            path.unlink(missing_ok=True)
-        return listen(path)
+        return bind_unless_alive(path)
+
+
+def bind_unless_alive(path: Path) -> socket.socket | None:
+    """As `bind_or_find`, for who holds the lock."""
+    end_without_gateway(path)
+    if path.exists():
+        if is_alive(path):
+            return None
+        path.unlink(missing_ok=True)
+    return listen(path)
 
 
 def listen(path: Path) -> socket.socket:
@@ -91,9 +100,55 @@ def listen(path: Path) -> socket.socket:
 
 
 def remove_dead(run_dir: RunDir, path: Path) -> None:
-    """Unlink the socket of a shim that is gone; leave a live one alone."""
-    if not path.exists():
-        return
+    """Unlink the sockets of a shim that is gone; leave a live one alone."""
     with locked(run_dir):
-        if not is_alive(path):
+        end_without_gateway(path)
+        if path.exists() and not is_alive(path):
             path.unlink(missing_ok=True)
+
+
+def has_lost_gateway(path: Path) -> bool:
+    """Whether the pod with this task socket had a gateway, which is gone without a farewell.
+
+    containerd knows the gateway alone, so that it takes such a pod's shim for dead.
+    """
+    gateway = gateway_socket(path)
+    return gateway.exists() and not is_alive(gateway)
+
+
+def end_without_gateway(path: Path) -> None:
+    """Kill a pod shim that has lost its gateway, and unlink both sockets; for who holds the
+    lock."""
+    if not has_lost_gateway(path):
+        return
+    _kill_listener(path)
+    for each in (path, gateway_socket(path)):
+        each.unlink(missing_ok=True)
+
+
+def _kill_listener(path: Path) -> None:
+    """Kill who listens there, and wait until it is gone."""
+    pid = _listener_pid(path)
+    if pid is None:
+        return
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        # Asked again: the pid might have been another process's when the descriptor was made.
+        if _listener_pid(path) == pid:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            select.select([pidfd], [], [], _KILL_TIMEOUT_S)
+    finally:
+        os.close(pidfd)
+
+
+def _listener_pid(path: Path) -> int | None:
+    """None where nobody listens, or somebody in another pid namespace."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except OSError:
+            return None
+        return peer(probe)[0] or None

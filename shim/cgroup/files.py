@@ -12,9 +12,9 @@ _CHUNK = 65536
 
 def read(file: Path) -> str:
     """The text of a file; nothing where it, or its group, is not there."""
+    # In two thirds of the time of Path.read_text, which counts where statistics read forty files.
     parts: list[bytes] = []
     try:
-        # Half as long as Path.read_text takes, which counts where statistics read forty files.
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""

@@ -47,6 +47,7 @@ def write_setting(paths: Sequence[Path], setting: Setting) -> None:
                 f"cannot set {file} to {value}: {used} bytes are in use that the kernel cannot"
                 " reclaim; ask for more, or have the container free memory first"
             ) from error
+        require(paths)
         raise InvalidArgumentError(
             f"the kernel refuses {value} in {file}: {error.strerror}{_hint(file)}"
         ) from error

@@ -85,8 +85,10 @@ def _perform(
             return Outcome(Answer(stdout=answer))
         case Action.START:
             plan = plan_start(params, request, run_dir, bundle)
-            if join(plan, bundle):
-                return Outcome(Answer(stdout=plan.reply))
+            reply = join(plan, bundle)
+            if reply is not None:
+                return Outcome(Answer(stdout=reply))
             if launcher:
                 launcher.step_into_place(request.cwd)
-            return Outcome(Answer(stdout=plan.reply), begin(plan))
+            started = begin(plan)
+            return Outcome(Answer(stdout=started.reply), started.pod)

@@ -20,10 +20,11 @@ from shim import sockets
 from shim.api import task_pb2
 from shim.cgroup import Cgroup
 from shim.daemon.params import Params
+from shim.daemon.poststop import run_poststop
 from shim.errdefs import InternalError
 from shim.record import COMPANION, Record, read_pid, read_record, remove_record
 from shim.rootfs import unmount_rootfs
-from shim.rundir import RunDir
+from shim.rundir import RunDir, task_socket_of
 
 _RUNTIME_TIMEOUT_S = 4.0
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
@@ -44,13 +45,18 @@ def delete(params: Params, cwd: str, run_dir: RunDir) -> bytes:
     """
     bundle = Path(params.bundle or cwd)
     pid = read_pid(bundle)
-    record = read_record(bundle)
-    if record is not None:
-        _clean(params.id, record)
-        remove_record(bundle)
+    # First: a shim that lost its gateway still lives, and would act on what is cleaned here.
     path = _socket_of(bundle, run_dir)
     if path is not None:
         sockets.remove_dead(run_dir, path)
+    record = read_record(bundle)
+    if record is not None:
+        is_wasm = pid != 0 and not (Path(record.oci_runtime_root) / params.id).exists()
+        _clean(params.id, record)
+        if is_wasm:
+            # Of Linux containers, the OCI runtime has just done so.
+            run_poststop(params.id, bundle)
+        remove_record(bundle)
     return _answer(pid)
 
 
@@ -61,12 +67,16 @@ def _answer(pid: int) -> bytes:
 
 
 def _socket_of(bundle: Path, run_dir: RunDir) -> Path | None:
-    """The shim's socket, if it is there and nobody listens."""
+    """The pod's task socket, if its shim is gone, or cut off from containerd, and left a socket."""
     try:
-        path = Path((bundle / "address").read_text().removeprefix("unix://"))
+        path = task_socket_of((bundle / "address").read_text())
     except OSError:
         return None
-    if path.parent != run_dir.task_sockets or not path.exists() or sockets.is_alive(path):
+    if path.parent != run_dir.task_sockets:
+        return None
+    if sockets.has_lost_gateway(path):
+        return path
+    if not path.exists() or sockets.is_alive(path):
         return None
     return path
 

@@ -1,22 +1,29 @@
 """`start`: the address of the pod's shim, which is found or made.
 
 Rules: silent; the socket listens before its address is answered (containerd dials once); no import
-of the server's side here, since the answer goes out before that is needed.
+of the server's side here, since the answer goes out before that is needed. A pod is answered as it
+was begun: whether it is behind gRPC is told by its gateway's socket, not by a configuration that
+may have changed since.
 """
 
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from shim import sockets
-from shim.config import DEFAULT_PATH, PATH_VARIABLE, load_config
+from shim.config import DEFAULT_PATH, PATH_VARIABLE, Config, load_config
+from shim.daemon.bootstrap import StartInput, parse_start_input
+from shim.daemon.containerd import refusal, require_grpc_support
+from shim.daemon.gateway import NewGateway
 from shim.daemon.params import Params
-from shim.daemon.reply import Caller, encode_address
+from shim.daemon.reply import Caller, encode_address, encode_grpc_address
 from shim.daemon.request import Request
+from shim.daemon.shim_cgroup import join_shim_cgroup
 from shim.errdefs import InvalidArgumentError
 from shim.oci.spec import parse_spec
 from shim.pod.params import Pod
-from shim.rundir import RunDir
+from shim.rundir import RunDir, gateway_socket
 
 # The first that is present names the group; without one, a container is its own group.
 _GROUP_ANNOTATIONS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
@@ -30,11 +37,21 @@ class StartPlan:
     group: str
     bundle: Path
     socket_path: Path
-    reply: bytes
+    caller: Caller
+    input: StartInput
+    publish_binary: str
     ttrpc_address: str
     env: dict[str, str]
     run_dir: RunDir
     config_path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What to answer, and the pod to serve; None where another call has begun it meanwhile."""
+
+    reply: bytes
+    pod: Pod | None
 
 
 def plan_start(params: Params, request: Request, run_dir: RunDir, view: Path) -> StartPlan:
@@ -46,13 +63,14 @@ def plan_start(params: Params, request: Request, run_dir: RunDir, view: Path) ->
     env = request.env_map()
     bundle = Path(request.cwd)
     group = _group(view, bundle, params.id)
-    path = run_dir.task_socket(params.address, params.namespace, group)
     return StartPlan(
         namespace=params.namespace,
         group=group,
         bundle=bundle,
-        socket_path=path,
-        reply=encode_address(f"unix://{path}", Caller.from_env(env)),
+        socket_path=run_dir.task_socket(params.address, params.namespace, group),
+        caller=Caller.from_env(env),
+        input=parse_start_input(request.stdin, params.id, params.namespace),
+        publish_binary=params.publish_binary,
         ttrpc_address=env.get("TTRPC_ADDRESS") or params.address + ".ttrpc",
         env=env,
         run_dir=run_dir,
@@ -60,27 +78,69 @@ def plan_start(params: Params, request: Request, run_dir: RunDir, view: Path) ->
     )
 
 
-def join(plan: StartPlan, view: Path) -> bool:
-    """Whether the pod has a shim already; the bundle, seen at `view`, then holds its address."""
+def join(plan: StartPlan, view: Path) -> bytes | None:
+    """The answer where the pod has a shim already: the bundle, seen at `view`, then holds its
+    address.
+
+    Raises:
+        FailedPreconditionError: the pod is behind gRPC, which this containerd cannot use.
+    """
+    path = plan.socket_path
     with sockets.locked(plan.run_dir):
-        if not plan.socket_path.exists() or not sockets.is_alive(plan.socket_path):
-            return False
-    _write_address(view, plan.socket_path)
-    return True
+        if not path.exists() or sockets.has_lost_gateway(path) or not sockets.is_alive(path):
+            return None
+        has_gateway = gateway_socket(path).exists()
+    return _answer(plan, view, has_gateway=has_gateway)
 
 
-def begin(plan: StartPlan) -> Pod | None:
-    """Bind the pod's socket; None where another call has done so meanwhile.
+def begin(plan: StartPlan) -> Started:
+    """Bind the pod's socket, with a gateway before it where the node is configured so.
 
     Raises:
         InvalidArgumentError: the node's configuration is unusable.
+        FailedPreconditionError: this containerd cannot use a shim over gRPC, or the shim's cgroup
+            cannot be joined.
+        InternalError: the gateway does not start.
     """
     config = load_config(plan.config_path)
+    if plan.input.shim_cgroup:
+        join_shim_cgroup(plan.input.shim_cgroup)
+    if config.shim.transport == "grpc":
+        return _begin_with_gateway(plan, config)
     # Before the socket: where this fails, none is left that nobody serves.
-    _write_address(plan.bundle, plan.socket_path)
+    reply = _answer(plan, plan.bundle, has_gateway=False)
     listener = sockets.bind_or_find(plan.run_dir, plan.socket_path)
+    return Started(reply, _pod(plan, config, listener) if listener else None)
+
+
+def _begin_with_gateway(plan: StartPlan, config: Config) -> Started:
+    _require_grpc_by_environment(plan)
+    reply = _answer(plan, plan.bundle, has_gateway=True)
+    gateway = NewGateway(plan.run_dir, plan.socket_path)
+    try:
+        # While the gateway starts.
+        require_grpc_support(plan.publish_binary)
+        gateway.wait_until_ready()
+        # Whoever finds the pod's socket finds its gateway's, too.
+        with sockets.locked(plan.run_dir):
+            listener = sockets.bind_unless_alive(plan.socket_path)
+            if listener is not None:
+                gateway.publish()
+    except BaseException:
+        gateway.discard()
+        raise
     if listener is None:
-        return None
+        gateway.discard()
+        return Started(reply, None)
+    return Started(reply, _pod(plan, config, listener, gateway.lifeline))
+
+
+def _pod(
+    plan: StartPlan,
+    config: Config,
+    listener: socket.socket,
+    lifeline: socket.socket | None = None,
+) -> Pod:
     return Pod(
         listener=listener,
         socket_path=plan.socket_path,
@@ -91,7 +151,28 @@ def begin(plan: StartPlan) -> Pod | None:
         env=plan.env,
         run_dir=plan.run_dir,
         config=config,
+        lifeline=lifeline,
     )
+
+
+def _answer(plan: StartPlan, view: Path, *, has_gateway: bool) -> bytes:
+    """What to print; the bundle then holds the address, too."""
+    if has_gateway:
+        _require_grpc_by_environment(plan)
+        path = gateway_socket(plan.socket_path)
+        _write_address(view, str(path))
+        return encode_grpc_address(path)
+    address = f"unix://{plan.socket_path}"
+    _write_address(view, address)
+    return encode_address(address, plan.caller)
+
+
+def _require_grpc_by_environment(plan: StartPlan) -> None:
+    """What a containerd says of itself unasked; 1.7 and 2.0-2.2 say the same."""
+    if not plan.caller.reads_json:
+        raise refusal("1.6", older=True)
+    if plan.input.containerd_version is not None:
+        raise refusal(plan.input.containerd_version or "2", older=False)
 
 
 def _group(view: Path, bundle: Path, container_id: str) -> str:
@@ -106,11 +187,11 @@ def _group(view: Path, bundle: Path, container_id: str) -> str:
     return container_id
 
 
-def _write_address(bundle: Path, socket_path: Path) -> None:
+def _write_address(bundle: Path, address: str) -> None:
     """Leave the address where containerd 1.x looks for it after a restart, whole or not at all."""
     fd = os.open(bundle / ".address", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, f"unix://{socket_path}".encode())
+        os.write(fd, address.encode())
     finally:
         os.close(fd)
     (bundle / ".address").rename(bundle / "address")

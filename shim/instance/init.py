@@ -13,6 +13,7 @@ from google.protobuf.any_pb2 import Any
 from shim.cgroup.freezer import freeze, thaw
 from shim.cgroup.update import update
 from shim.errdefs import UnimplementedError
+from shim.instance.hooks import Hooks
 from shim.instance.process import WasmProcess
 from shim.oci.spec import parse_resources
 
@@ -21,6 +22,17 @@ class WasmInit(WasmProcess):
     """One container's instance."""
 
     is_alone = True
+    hooks: Hooks | None = None
+
+    async def start(self) -> None:
+        """Let the guest run.
+
+        Raises:
+            InternalError: the instance has died while it waited.
+        """
+        await super().start()
+        if self.hooks is not None:
+            await self.hooks.started(self.pid)
 
     async def kill(self, signal: int, *, everything: bool) -> None:
         """Signal the instance, or all that is in the container.
@@ -76,6 +88,8 @@ class WasmInit(WasmProcess):
             self._cgroup.kill()
 
     async def release(self) -> None:
-        """Let go of its mounts, and remove the group."""
+        """Let go of its mounts, remove the group, and run what runs after the end."""
         await super().release()
         self._cgroup.remove()
+        if self.hooks is not None:
+            await self.hooks.stopped()

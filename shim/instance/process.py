@@ -77,8 +77,7 @@ class WasmProcess:
         try:
             await init._until_ready(begun)
         except BaseException:
-            init._end()
-            await asyncio.shield(init.exited)
+            await init.end()
             raise
         return init
 
@@ -113,10 +112,12 @@ class WasmProcess:
             close_later(self._mount_namespace)
             self._mount_namespace = None
 
-    def _end(self) -> None:
+    async def end(self) -> None:
+        """Kill an instance that nobody is going to have, and wait for its end."""
         self._control.close()
         if self._reaper.is_unreaped(self.pid):
             os.kill(self.pid, SIGKILL)
+        await asyncio.shield(self.exited)
 
     async def _until_ready(self, begun: float) -> None:
         message = await self._receive()

@@ -19,8 +19,10 @@ _COMPILERS = ("cc", "gcc", "clang")
 _FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Os", "-static", "-s")
 
 # -I: nothing of the environment or the working directory, which are containerd's; -S: no site hooks
-# on the start path; -W ignore: containerd takes every byte on stderr for a part of the answer.
-_SCRIPT = """#!{python} -ISWignore
+# on the start path; -W ignore: containerd takes every byte on stderr for a part of the answer; -OO:
+# without docstrings between them, the objects that a forked process writes to lie on fewer pages
+# (docs/performance.md).
+_SCRIPT = """#!{python} -ISOOWignore
 import sys
 sys.path[:0] = {path!r}
 from {module} import main
@@ -41,6 +43,9 @@ def install(directory: Path) -> None:
         ("tandemd", "shim.daemon.__main__"),
     ):
         _write(directory / name, _SCRIPT.format(python=python, path=path, module=module))
+        # Compiled now, and not by the first pod's start.
+        code = f"import sys; sys.path[:0] = {path!r}; import {module}"
+        subprocess.run([python, "-ISOO", "-c", code], check=True)
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if compiler is None:
         script = _SCRIPT.format(python=python, path=path, module="shim.launcher.fallback")

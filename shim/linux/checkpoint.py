@@ -20,24 +20,24 @@ _FLAGS = (
 )
 
 
-def check_criu() -> None:
-    """Raise where CRIU is missing.
+def check_criu(search_path: str) -> None:
+    """Raise where the OCI runtime will not find CRIU.
 
     Raises:
-        UnimplementedError: it is not in PATH.
+        UnimplementedError: it is not in `search_path`.
     """
-    if shutil.which("criu") is None:
+    if shutil.which("criu", path=search_path) is None:
         raise UnimplementedError("checkpoint and restore need criu, which this node does not have")
 
 
-def checkpoint_flags(path: str, options: Any) -> list[str]:
+def checkpoint_flags(path: str, options: Any, search_path: str) -> list[str]:
     """The flags of `checkpoint`; `options` is containerd's CheckpointOptions, or nothing.
 
     Raises:
         UnimplementedError: this node has no CRIU.
         InvalidArgumentError: the options cannot be decoded.
     """
-    check_criu()
+    check_criu(search_path)
     try:
         given = runc_options_pb2.CheckpointOptions.FromString(options.value)
     except DecodeError as error:
@@ -51,11 +51,11 @@ def checkpoint_flags(path: str, options: Any) -> list[str]:
     return flags if given.exit else [*flags, "--leave-running"]
 
 
-def restore_flags(checkpoint: str) -> list[str]:
+def restore_flags(checkpoint: str, search_path: str) -> list[str]:
     """The flags of `restore` for what a checkpoint has left at a path.
 
     Raises:
         UnimplementedError: this node has no CRIU.
     """
-    check_criu()
+    check_criu(search_path)
     return ["--image-path", checkpoint, "--no-subreaper"]

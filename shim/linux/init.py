@@ -110,7 +110,8 @@ class LinuxInit:
             UnimplementedError: this node has no CRIU.
             InternalError: it failed; its reason, or where it is to be found, is in the text.
         """
-        await self._runtime.checkpoint(self._id, checkpoint_flags(path, options))
+        flags = checkpoint_flags(path, options, self._runtime.search_path)
+        await self._runtime.checkpoint(self._id, flags)
 
     async def after_exit(self) -> None:
         """Without a pid namespace of its own, the other processes outlive init: end them."""

@@ -29,7 +29,7 @@ class RestoredInit(LinuxInit):
         checkpoint: str,
     ) -> None:
         super().__init__(runtime, container_id, cgroup)
-        self._flags = restore_flags(checkpoint)
+        self._flags = restore_flags(checkpoint, runtime.search_path)
 
     async def create(
         self, pid_file: Path, streams: ChildStreams, terminal: Terminal | None

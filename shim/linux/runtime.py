@@ -42,6 +42,11 @@ class OciRuntime:
         self._calls = itertools.count()
         self.reaper = reaper
 
+    @property
+    def search_path(self) -> str:
+        """Where the runtime looks for programs of its own."""
+        return self._env.get("PATH", os.defpath)
+
     async def create(
         self, container_id: str, pid_file: Path, stdio: Sequence[int], console: str = ""
     ) -> float:

@@ -15,6 +15,15 @@ from shim.errdefs import InvalidArgumentError
 
 _T = TypeVar("_T")
 
+HOOK_STAGES = (
+    "prestart",
+    "createRuntime",
+    "createContainer",
+    "startContainer",
+    "poststart",
+    "poststop",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Mount:
@@ -87,6 +96,16 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class Hook:
+    """A program to run at a point of the container's life; `timeout_s` 0 is none."""
+
+    path: str
+    args: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    timeout_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """A parsed config.json."""
 
@@ -102,7 +121,7 @@ class Spec:
     seccomp: Mapping[str, Any] | None = None
     uid_mappings: tuple[tuple[int, int, int], ...] = ()
     gid_mappings: tuple[tuple[int, int, int], ...] = ()
-    has_hooks: bool = False
+    hooks: Mapping[str, tuple[Hook, ...]] = field(default_factory=dict)
 
 
 class _Node:
@@ -200,7 +219,7 @@ def parse_spec(document: bytes) -> Spec:
         seccomp=linux.get("seccomp", dict, {}) or None,
         uid_mappings=_parse_mappings(linux, "uidMappings"),
         gid_mappings=_parse_mappings(linux, "gidMappings"),
-        has_hooks=any(top.get("hooks", dict, {}).values()),
+        hooks=_parse_hooks(top.node("hooks")),
     )
 
 
@@ -278,6 +297,22 @@ def _parse_resources(node: _Node) -> Resources:
         pids_limit=pids.optional_int("limit"),
         unified=tuple(sorted(node.string_map("unified").items())),
     )
+
+
+def _parse_hooks(node: _Node) -> dict[str, tuple[Hook, ...]]:
+    stages = {
+        stage: tuple(
+            Hook(
+                path=entry.get("path", str, ""),
+                args=entry.of("args", str),
+                env=entry.of("env", str),
+                timeout_s=entry.get("timeout", int, 0),
+            )
+            for entry in node.nodes(stage)
+        )
+        for stage in HOOK_STAGES
+    }
+    return {stage: hooks for stage, hooks in stages.items() if hooks}
 
 
 def _parse_mappings(node: _Node, name: str) -> tuple[tuple[int, int, int], ...]:

@@ -22,3 +22,5 @@ class Pod:
     env: Mapping[str, str]
     run_dir: RunDir
     config: Config
+    lifeline: socket.socket | None = None
+    """Where there is a gateway: it ends when this closes, with the pod shim."""

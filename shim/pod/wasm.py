@@ -18,6 +18,7 @@ from shim.aot.loader import CompileLimits
 from shim.engine.run import Program
 from shim.errdefs import FailedPreconditionError, ShimError, StaleArtefactError
 from shim.instance.child import InstanceSpec
+from shim.instance.hooks import Hooks, check_hooks
 from shim.instance.init import WasmInit
 from shim.instance.process import WasmProcess
 from shim.jail import JailPlan, build_exec_plan, build_plan
@@ -67,11 +68,14 @@ class WasmInstances:
         Raises:
             ShimError: why not; neither process nor cgroup is left then.
         """
+        check_hooks(container.spec)
         plan = build_plan(container.spec, container.rootfs)
         container.cgroup.create(container.spec.resources)
         try:
             jail = _Jail(container, container.spec.process, plan)
             init = await self._make(WasmInit, wasm, jail, streams, terminal)
+            if container.spec.hooks:
+                await self._run_hooks(container, init)
         except BaseException:
             container.cgroup.remove()
             raise
@@ -107,6 +111,16 @@ class WasmInstances:
             ]
             jail = _Jail(container, spec.process, build_exec_plan(spec, joined), fds)
             return await self._make(WasmProcess, wasm, jail, streams, terminal)
+
+    async def _run_hooks(self, container: ContainerRequest, init: WasmInit) -> None:
+        bundle = os.fspath(container.bundle)
+        hooks = Hooks(container.spec, container.id, bundle, self._node.reaper)
+        try:
+            await hooks.created(init.pid)
+        except BaseException:
+            await init.end()
+            raise
+        init.hooks = hooks
 
     async def _make(
         self,

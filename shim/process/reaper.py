@@ -80,9 +80,10 @@ class Reaper:
                 self._unclaimed.popitem(last=False)
 
     def spawn(
-        self, argv: Sequence[str], env: Mapping[str, str], fds: Sequence[int]
+        self, argv: Sequence[str], env: Mapping[str, str], fds: Sequence[int], program: str = ""
     ) -> tuple[int, asyncio.Future[Exit]]:
-        """Start a program with these descriptors as its 0, 1, 2 and so on.
+        """Start a program, argv's first word if none is named, with these descriptors as its 0, 1,
+        2 and so on.
 
         Raises:
             OSError: it cannot be executed.
@@ -91,7 +92,7 @@ class Reaper:
         copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, len(fds)) for fd in fds]
         try:
             pid = os.posix_spawnp(
-                argv[0],
+                program or argv[0],
                 list(argv),
                 dict(env),
                 file_actions=[(os.POSIX_SPAWN_DUP2, fd, to) for to, fd in enumerate(copies)],

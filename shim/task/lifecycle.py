@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import structlog
+
 from shim.api import events_pb2, task_pb2
 from shim.errdefs import NotFoundError
 from shim.process.reaper import Exit
@@ -26,6 +28,8 @@ from shim.task.process import Process
 _EXECUTED_END_S = 5.0
 # As a shell has it: found, and not executable.
 _EXIT_NOT_STARTED = 126
+
+_log = structlog.get_logger()
 
 ExecutedProcess = Process[task_pb2.ExecProcessRequest]
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
@@ -122,26 +126,22 @@ class Lifecycle:
         async with process.lock:
             try:
                 await streams.drained()
+                # Before anybody is told: what follows may be the end of its container's bundle.
+                await handle.release()
             finally:
                 self._exited(container, process, ended)
-        try:
-            await streams.finish()
-        finally:
-            await handle.release()
+        await streams.finish()
 
     async def _end_executed(self, container: Container) -> None:
-        """Kill what was executed in a container whose init has ended, and wait for it."""
-        running = []
-        for process in tuple(container.executed.values()):
-            async with process.lock:
-                if process.status is Status.RUNNING and process.handle is not None:
-                    with contextlib.suppress(NotFoundError):
-                        await process.handle.kill(signal.SIGKILL, everything=False)
-                    running.append(asyncio.create_task(process.stopped.wait()))
-        if running:
-            _, late = await asyncio.wait(running, timeout=_EXECUTED_END_S)
-            for waiter in late:
-                waiter.cancel()
+        """End what was executed in a container whose init has ended, or is about to be."""
+        ending = [asyncio.create_task(_end_one(process)) for process in container.executed.values()]
+        if ending:
+            done, late = await asyncio.wait(ending, timeout=_EXECUTED_END_S)
+            for task in late:
+                task.cancel()
+            for task in done:
+                if (error := task.exception()) is not None:
+                    _log.warning("executed process not ended", error=str(error))
 
     async def _watch_oom(self, container: Container) -> None:
         """Hear of kills that init survives; of its own, its end tells.
@@ -169,3 +169,13 @@ class Lifecycle:
         event.exited_at.FromNanoseconds(ended.exited_at_ns)
         self._events.publish(event)
         process.end(ended)
+
+
+async def _end_one(process: ExecutedProcess) -> None:
+    # The lock also waits for the end of a start, which finds that init has ended.
+    async with process.lock:
+        if process.status is not Status.RUNNING or process.handle is None:
+            return
+        with contextlib.suppress(NotFoundError):
+            await process.handle.kill(signal.SIGKILL, everything=False)
+    await process.stopped.wait()

@@ -125,8 +125,9 @@ class TaskService:
         if process.handle is None:
             raise FailedPreconditionError(f"{process.name} is being started")
         await process.handle.kill(request.signal, everything=request.all)
-        if request.signal == signal.SIGKILL and container.process.status is Status.PAUSED:
-            # On cgroup v1 a frozen process does not even take this one.
+        if request.signal == signal.SIGKILL and process.status is Status.PAUSED:
+            # The container's end, which must not wait for Resume: on cgroup v1 a frozen process
+            # does not even take this one.
             with contextlib.suppress(ShimError):
                 await container.init.resume()
         return Empty()

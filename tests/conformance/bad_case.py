@@ -16,7 +16,8 @@ from shim.api import options_pb2, types_pb2
 from shim.ttrpc.codes import Code
 from tests.support import guests, leaks
 from tests.support.bundle import Bundle
-from tests.support.shim_process import ShimManager, Task, mounted_below
+from tests.support.shim_process import ShimManager, mounted_below
+from tests.support.shim_task import Task
 from tests.support.ttrpc_client import RpcError
 
 GOOD = '(module (func (export "_start")))'

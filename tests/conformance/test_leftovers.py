@@ -13,7 +13,8 @@ from shim.api import task_pb2
 from tests.conformance.workloads import Workload
 from tests.support import leaks
 from tests.support.leaks import cgroups, wait_until
-from tests.support.shim_process import ShimManager, Task, alive, mounted_below
+from tests.support.shim_process import ShimManager, alive, mounted_below
+from tests.support.shim_task import Task
 from tests.support.tandem_home import TandemHome
 from tests.support.ttrpc_client import ClosedError, RpcError
 

@@ -11,17 +11,14 @@ from google.protobuf.message import Message
 from shim.api import events_pb2, task_pb2
 from shim.ttrpc.codes import Code
 from tests.conformance.workloads import Workload
+from tests.support.bundle import HOST_PIDS
+from tests.support.failing import fails
 from tests.support.leaks import cgroups, wait_until
-from tests.support.shim_process import ShimManager, Task, alive, mounted_below
+from tests.support.shim_process import ShimManager, alive, mounted_below
+from tests.support.shim_task import Task
 from tests.support.ttrpc_client import RpcError, TtrpcClient
 
 CREATED, RUNNING, STOPPED = task_pb2.CREATED, task_pb2.RUNNING, task_pb2.STOPPED
-HOST_PIDS = ("ipc", "mount", "network", "uts")
-"""Without a pid namespace: its init ignores signals that it does not handle."""
-
-
-def fails(code: int) -> "pytest.RaisesExc[RpcError]":
-    return pytest.raises(RpcError, check=lambda error: error.code == code)
 
 
 def assert_recent(moment: datetime, since: float) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from tests.conformance.workloads import WORKLOADS, Workload
 from tests.support import leaks
-from tests.support.shim_process import ShimManager, Task
+from tests.support.shim_process import ShimManager
+from tests.support.shim_task import Task
 from tests.support.tandem_home import TandemHome
 from tests.support.ttrpc_client import ClosedError, RpcError
 

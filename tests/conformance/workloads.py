@@ -36,6 +36,18 @@ class Workload(ABC):
         """Write that many KiB of `x` to stdout."""
 
     @abstractmethod
+    def spin(self) -> list[str]:
+        """Use the processor until a signal ends it."""
+
+    @abstractmethod
+    def eat(self) -> list[str]:
+        """Take memory until there is none."""
+
+    @abstractmethod
+    def on_terminal(self) -> list[str]:
+        """End with 0 if stdin is a terminal."""
+
+    @abstractmethod
     def missing(self) -> list[str]:
         """Name a program that is not in the image."""
 
@@ -64,6 +76,19 @@ class Linux(Workload):
     @override
     def flood(self, kib: int) -> list[str]:
         return ["/bin/sh", "-c", f"yes x | tr -d '\\n' | head -c {kib * 1024}"]
+
+    @override
+    def spin(self) -> list[str]:
+        return ["/bin/sh", "-c", "while :; do :; done"]
+
+    @override
+    def eat(self) -> list[str]:
+        # tail keeps a line that does not end.
+        return ["/bin/tail", "/dev/zero"]
+
+    @override
+    def on_terminal(self) -> list[str]:
+        return ["/bin/sh", "-c", "test -t 0"]
 
     @override
     def missing(self) -> list[str]:
@@ -96,6 +121,18 @@ class Wasm(Workload):
         return ["/flood.wasm", str(kib)]
 
     @override
+    def spin(self) -> list[str]:
+        return ["/spin.wasm"]
+
+    @override
+    def eat(self) -> list[str]:
+        return ["/eat.wasm"]
+
+    @override
+    def on_terminal(self) -> list[str]:
+        return ["/isatty.wasm"]
+
+    @override
     def missing(self) -> list[str]:
         return ["/missing.wasm"]
 
@@ -107,6 +144,7 @@ _PREVIEW1 = {
     "args_get": "(param i32 i32) (result i32)",
     "environ_sizes_get": "(param i32 i32) (result i32)",
     "environ_get": "(param i32 i32) (result i32)",
+    "fd_fdstat_get": "(param i32 i32) (result i32)",
     "fd_read": "(param i32 i32 i32 i32) (result i32)",
     "fd_write": "(param i32 i32 i32 i32) (result i32)",
     "poll_oneoff": "(param i32 i32 i32 i32) (result i32)",
@@ -177,6 +215,23 @@ _BODIES = {
         (if (i32.load (i32.const 8204)) (then
           (call $write (i32.const 1) (i32.const 16384) (i32.load (i32.const 8204)))
           (br $next)))))""",
+    "spin": """(func (export "_start") (loop $next (br $next)))""",
+    # 1 MiB at a time, every page of it written to.
+    "eat": """(func (export "_start") (local $p i32)
+      (loop $more
+        (local.set $p (memory.grow (i32.const 16)))
+        (if (i32.eq (local.get $p) (i32.const -1)) (then unreachable))
+        (memory.fill (i32.mul (local.get $p) (i32.const 65536))
+          (i32.const 1) (i32.const 1048576))
+        (br $more)))""",
+    # A terminal is a character device (2).
+    "isatty": """(func (export "_start")
+      (drop (call $fd_fdstat_get (i32.const 0) (i32.const 8192)))
+      (call $proc_exit (i32.ne (i32.load8_u (i32.const 8192)) (i32.const 2))))""",
+    "functions": """(func (export "_start") (call $proc_exit (i32.const 9)))
+      (func (export "seven") (call $proc_exit (i32.const 7)))
+      (func (export "eight") (call $proc_exit (i32.const 8)))
+      (func (export "rest") (loop $next (br $next)))""",
     # One subscription: tag clock (0), monotonic (1), 1000 s from now.
     "sleep": """(func (export "_start")
       (i32.store (i32.const 16400) (i32.const 1))

@@ -17,14 +17,10 @@ pytestmark = [pytest.mark.root, pytest.mark.containerd]
 MIB = 1 << 20
 
 
-def files_of(containerd: Containerd, container: Container) -> CgroupFiles:
-    return CgroupFiles(containerd.room.host_pid(container.info()["pid"]))
-
-
 def agree(stats: api.ContainerStats, files: CgroupFiles) -> bool:
     """Whether stats are within 5 % of what the kernel says."""
     return stats.cpu.usage_core_nano_seconds.value == pytest.approx(
-        files.cpu_nanoseconds(), rel=0.05
+        files.cpu_ns(), rel=0.05
     ) and stats.memory.working_set_bytes.value == pytest.approx(files.working_set(), rel=0.05)
 
 
@@ -33,8 +29,8 @@ def test_stats_are_those_of_the_cgroup(containerd: Containerd, case: Case, home:
     work = [*do("eat", "60"), *do("burn", "1200"), *do("say", "done"), "sleep", "60"]
     with case.start(home.pod, *work) as container:
         container.wait_for_log("done")
-        files = files_of(containerd, container)
-        assert files.cpu_nanoseconds() > 400_000_000
+        files = CgroupFiles(container.id)
+        assert files.cpu_ns() > 400_000_000
         assert files.working_set() > 60 * MIB
         wait_for("stats", lambda: agree(containerd.cri.container_stats(container.id), files))
         stats = containerd.cri.container_stats(container.id)
@@ -57,17 +53,24 @@ def test_stats_are_those_of_the_cgroup(containerd: Containerd, case: Case, home:
 
 @kinds(EVERY_KIND)
 def test_limits_change_in_place(containerd: Containerd, case: Case, home: Home) -> None:
-    limits = {"memory_bytes": 64 * MIB, "cpu_quota_us": 150_000}
-    with case.start(home.pod, "sleep", "60", **limits) as container:
-        files = files_of(containerd, container)
-        assert (files.memory_limit(), files.cpu_limit()) == (64 * MIB, (150_000, 100_000))
+    given = {"memory_bytes": 64 * MIB, "cpu_quota_us": 150_000}
+    with case.start(home.pod, "sleep", "60", **given) as container:
+        files = CgroupFiles(container.id)
+
+        def limits() -> tuple[int, int, int]:
+            return files.memory_limit(), files.cpu_quota_us(), files.cpu_period_us()
+
+        shares = files.cpu_shares()
+        assert limits() == (64 * MIB, 150_000, 100_000)
         container.update(memory_limit_in_bytes=96 * MIB)
-        assert (files.memory_limit(), files.cpu_limit()) == (96 * MIB, (150_000, 100_000))
-        container.update(cpu_quota=50_000, cpu_period=50_000, cpu_shares=512)
-        assert (files.memory_limit(), files.cpu_limit()) == (96 * MIB, (50_000, 50_000))
-        assert files.cpu_shares() == pytest.approx(512, abs=30)
+        assert limits() == (96 * MIB, 150_000, 100_000)
+        container.update(cpu_quota=50_000, cpu_period=50_000)
+        assert limits() == (96 * MIB, 50_000, 50_000)
         container.update(memory_limit_in_bytes=48 * MIB, cpu_quota=200_000, cpu_period=100_000)
-        assert (files.memory_limit(), files.cpu_limit()) == (48 * MIB, (200_000, 100_000))
+        assert limits() == (48 * MIB, 200_000, 100_000)
+        container.update(cpu_shares=512)
+        assert limits() == (48 * MIB, 200_000, 100_000)
+        assert files.cpu_shares() != shares
         assert container.is_running()
 
 
@@ -91,12 +94,12 @@ def test_changed_limit_holds(containerd: Containerd, case: Case, home: Home) -> 
 @kinds(EVERY_KIND)
 def test_refused_limit_leaves_the_old_one(containerd: Containerd, case: Case, home: Home) -> None:
     with case.start(home.pod, "sleep", "60", cpu_quota_us=150_000) as container:
-        files = files_of(containerd, container)
+        files = CgroupFiles(container.id)
         with pytest.raises(CriError, match=r"(?i)invalid argument|cpu"):
             container.update(cpu_quota=1, cpu_period=100_000)
-        assert files.cpu_limit() == (150_000, 100_000)
+        assert (files.cpu_quota_us(), files.cpu_period_us()) == (150_000, 100_000)
         container.update(cpu_quota=120_000, cpu_period=100_000)
-        assert files.cpu_limit() == (120_000, 100_000)
+        assert (files.cpu_quota_us(), files.cpu_period_us()) == (120_000, 100_000)
 
 
 @kinds(EVERY_KIND)
@@ -104,7 +107,7 @@ def test_limits_change_before_the_start(containerd: Containerd, case: Case, home
     with home.pod.create(case.spec("sleep", "60", memory_bytes=64 * MIB)) as container:
         container.update(memory_limit_in_bytes=80 * MIB)
         container.start()
-        assert files_of(containerd, container).memory_limit() == 80 * MIB
+        assert CgroupFiles(container.id).memory_limit() == 80 * MIB
 
 
 @kinds(EVERY_KIND)

@@ -2,20 +2,27 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from shim.cgroup import Cgroup, locate
-from shim.errdefs import FailedPreconditionError, InvalidArgumentError
+from shim.errdefs import FailedPreconditionError, InternalError, InvalidArgumentError, NotFoundError
 from shim.oci.spec import Resources
 from tests.security.jailed import new_cgroup, remove_cgroup
+from tests.support.cgroups import HAS_CPUSET, IS_V2, join, value
 
 pytestmark = pytest.mark.root
 
-V2 = Path("/sys/fs/cgroup/cgroup.controllers")
-
+THREADS = """
+import sys, threading
+for _ in range(3):
+    threading.Thread(target=sys.stdin.read, daemon=True).start()
+print(flush=True)
+threading.Event().wait()
+"""
 LIMITS = Resources(
     memory_limit_bytes=64 << 20,
     memory_reservation_bytes=32 << 20,
@@ -34,31 +41,8 @@ def group() -> Iterator[Cgroup]:
     assert not any(path.exists() for path in group.paths)
 
 
-def value(group: Cgroup, name: str) -> str:
-    return next((path / name).read_text().strip() for path in group.paths if (path / name).exists())
-
-
-def join(group: Cgroup) -> int:
-    """A child that joins the group and waits for its end."""
-    read_fd, write_fd = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            for file in group.procs_files():
-                file.write_text("0")
-            os.write(write_fd, b"x")
-            signal.pause()
-        finally:
-            os._exit(1)
-    os.close(write_fd)
-    joined = os.read(read_fd, 1)
-    os.close(read_fd)
-    assert joined, f"no process can join {group.paths}"
-    return pid
-
-
 def test_limits_are_set(group: Cgroup) -> None:
-    if V2.exists():
+    if IS_V2:
         expected = {
             "memory.max": str(64 << 20),
             "memory.low": str(32 << 20),
@@ -124,6 +108,10 @@ def test_a_refused_limit_names_file_and_value_and_leaves_nothing(group: Cgroup) 
 
 
 def test_processors_are_pinned_only_where_the_spec_says() -> None:
+    if not HAS_CPUSET:
+        with pytest.raises(InvalidArgumentError, match=r"cannot set cpuset.cpus to 0"):
+            new_cgroup("pinned", Resources(cpuset_cpus="0"))
+        return
     plain = new_cgroup("plain", Resources())
     pinned = new_cgroup("pinned", Resources(cpuset_cpus="0"))
     try:
@@ -136,6 +124,30 @@ def test_processors_are_pinned_only_where_the_spec_says() -> None:
     finally:
         remove_cgroup(plain)
         remove_cgroup(pinned)
+
+
+def test_a_process_is_moved_with_all_its_threads(group: Cgroup) -> None:
+    with subprocess.Popen([sys.executable, "-c", THREADS], stdin=-1, stdout=-1) as process:
+        assert process.stdout
+        process.stdout.read(1)
+        group.adopt(process.pid)
+        tasks = sorted(os.listdir(f"/proc/{process.pid}/task"))
+        assert len(tasks) == 4
+        for path in group.paths:
+            file = path / ("cgroup.threads" if IS_V2 else "tasks")
+            assert sorted(file.read_text().split()) == tasks
+        assert group.pids() == [process.pid]
+        process.kill()
+    with pytest.raises(NotFoundError, match=rf"process {process.pid} has ended"):
+        group.adopt(process.pid)
+
+
+def test_a_process_cannot_be_moved_where_nothing_is() -> None:
+    gone = locate(f"/tandem-test-{os.getpid()}/gone", systemd=False)
+    with pytest.raises(
+        InternalError, match=r"cannot move process \d+ into cgroup .*/gone: No such"
+    ):
+        gone.adopt(os.getpid())
 
 
 def test_without_a_path_a_container_stays_where_the_shim_is() -> None:

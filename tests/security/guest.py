@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.bundle import Bundle
-from tests.support.shim_process import ShimManager, Task
+from tests.support.shim_process import ShimManager
+from tests.support.shim_task import Task
 
 SOURCE = Path(__file__).parent / "guests" / "attacker.c"
 REFUSED = "refused"

@@ -12,6 +12,10 @@ ROOT = Path(__file__).parent.parent.parent
 # Modules without a test module of their name, and where they are tested instead.
 TESTED_IN = {
     "shim/aot/eviction.py": "tests/unit/aot/test_cache.py",
+    "shim/cgroup/directories.py": "tests/unit/cgroup/test_group.py",
+    "shim/cgroup/files.py": "tests/unit/cgroup/test_group.py",
+    "shim/cgroup/oom.py": "tests/integration/test_cgroup_oom.py",
+    "shim/cgroup/settings.py": "tests/unit/cgroup/test_update.py",
     "shim/daemon/__main__.py": "tests/integration/test_daemon.py",
     "shim/daemon/serving.py": "tests/integration/test_daemon.py",
     "shim/daemon/zygote.py": "tests/integration/test_daemon.py",
@@ -20,6 +24,8 @@ TESTED_IN = {
     "shim/engine/linkers.py": "tests/integration/test_engine.py",
     "shim/engine/module.py": "tests/integration/test_engine.py",
     "shim/engine/run.py": "tests/integration/test_engine.py",
+    "shim/daemon/poststop.py": "tests/conformance/test_docker.py",
+    "shim/instance/hooks.py": "tests/conformance/test_docker.py",
     "shim/instance/init.py": "tests/integration/test_instance.py",
     "shim/jail/denied.py": "tests/unit/jail/test_seccomp.py",
     "shim/jail/guard.py": "tests/integration/test_jail.py",

@@ -14,8 +14,13 @@ from typing import Any
 from shim.api import types_pb2
 
 PATH_ENV = "PATH=/bin"
-APPLETS = ("cat", "dd", "echo", "env", "head", "kill", "ls", "sh", "sleep", "tr", "true", "yes")
+APPLETS = (
+    *("cat", "dd", "echo", "env", "grep", "head", "id", "kill", "ls", "pwd", "seq", "sh", "sleep"),
+    *("stat", "stty", "tail", "touch", "tr", "test", "true", "tty", "yes"),
+)
 NAMESPACES = ("ipc", "mount", "network", "pid", "uts")
+HOST_PIDS = ("ipc", "mount", "network", "uts")
+"""Without a pid namespace, whose init ignores signals that it does not handle."""
 
 
 def make_rootfs(directory: Path) -> Path:
@@ -51,6 +56,12 @@ def build_spec(
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc"},
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid"]},
+            {
+                "destination": "/dev/pts",
+                "type": "devpts",
+                "source": "devpts",
+                "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
+            },
         ],
         "annotations": dict(annotations or {}),
         "linux": {
@@ -79,23 +90,46 @@ class Output:
     def read_until(self, text: bytes | None, timeout_s: float = 10.0) -> None:
         """Read until `text` was seen, or to the end."""
         deadline = time.monotonic() + timeout_s
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
         while not self.ended and (text is None or text not in self.data):
-            left_ms = int((deadline - time.monotonic()) * 1000)
-            if left_ms <= 0 or not (ready := poll.poll(left_ms)):
+            if not _read(self, before=deadline):
                 wanted = "end of file" if text is None else repr(text)
                 raise TimeoutError(f"no {wanted} on {self.path.name}; read {self.data[-200:]!r}")
-            _, mask = ready[0]
-            chunk = os.read(self._fd, 1 << 16) if mask & select.POLLIN else b""
-            self.data += chunk
-            # POLLHUP without data: there was a writer, and there is none any more.
-            self.ended = not chunk and bool(mask & select.POLLHUP)
+
+    def take(self, mask: int) -> None:
+        """Read what poll(2) says that there is."""
+        chunk = os.read(self._fd, 1 << 16) if mask & select.POLLIN else b""
+        self.data += chunk
+        # POLLHUP without data: there was a writer, and there is none any more.
+        self.ended = not chunk and bool(mask & select.POLLHUP)
+
+    def fileno(self) -> int:
+        return self._fd
 
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def read_to_ends(*outputs: Output, timeout_s: float = 10.0) -> list[bytes]:
+    """Read side by side, as clients do: a shim may wait until both streams were read."""
+    deadline = time.monotonic() + timeout_s
+    while left := [output for output in outputs if not output.ended]:
+        if not _read(*left, before=deadline):
+            raise TimeoutError(f"no end of {[output.path.name for output in left]}")
+    return [output.data for output in outputs]
+
+
+def _read(*outputs: Output, before: float) -> bool:
+    """Read once from those that have something; False if none had until then."""
+    poll = select.poll()
+    for output in outputs:
+        poll.register(output.fileno(), select.POLLIN)
+    ready = dict(poll.poll(max(0, int((before - time.monotonic()) * 1000))))
+    for output in outputs:
+        if output.fileno() in ready:
+            output.take(ready[output.fileno()])
+    return bool(ready)
 
 
 class Input:
@@ -139,7 +173,29 @@ class Bundle:
     stdin: Input | None = None
     stdout: Output | None = None
     stderr: Output | None = None
+    ends: list[Input | Output] = field(default_factory=list)
+    """Further FIFOs, of processes executed in the container."""
     _log_fd: int = field(default=-1, repr=False)
+
+    @property
+    def terminal(self) -> bool:
+        """What Create says of it; containerd's clients take it from the spec, as here."""
+        return bool(self.spec.get("process", {}).get("terminal", False))
+
+    @property
+    def io(self) -> Path:
+        """Where the client has its FIFOs."""
+        return self.path.parent.parent / "io" / self.container_id
+
+    @property
+    def output(self) -> Output:
+        assert self.stdout is not None
+        return self.stdout
+
+    @property
+    def input(self) -> Input:
+        assert self.stdin is not None
+        return self.stdin
 
     def write(self) -> None:
         """Make the directory; `log` is held open for reading and writing, as containerd does."""
@@ -161,7 +217,7 @@ class Bundle:
         return b"".join(chunks).decode(errors="replace")
 
     def close(self) -> None:
-        for end in (self.stdin, self.stdout, self.stderr):
+        for end in (self.stdin, self.stdout, self.stderr, *self.ends):
             if end is not None:
                 end.close()
         if self._log_fd >= 0:

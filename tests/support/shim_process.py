@@ -7,23 +7,23 @@ any shim v2 binary can be put under it.
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO
 
-from google.protobuf.empty_pb2 import Empty
-from google.protobuf.message import Message
+from google.protobuf.any_pb2 import Any as AnyMessage
 
 from shim.api import task_pb2, types_pb2
 from tests.support import leaks
 from tests.support.bundle import NAMESPACES, Bundle, Input, Output, build_spec, overlay
 from tests.support.events_server import EventsServer
-from tests.support.ttrpc_client import ClosedError, RpcError, TtrpcClient
+from tests.support.shim_task import Task
+from tests.support.ttrpc_client import ClosedError, RpcError
 
-M = TypeVar("M", bound=Message)
-TASK_V2 = "containerd.task.v2.Task"
 SANDBOX_ID = "io.kubernetes.cri.sandbox-id"
 NAMESPACE = "conformance"
 COMMAND_TIMEOUT_S = 20.0
@@ -54,81 +54,6 @@ class Answer:
         return self.stdout.decode()
 
 
-class Task:
-    """One container's task, over the connection that containerd opened for it."""
-
-    def __init__(self, bundle: Bundle, address: str) -> None:
-        self.bundle = bundle
-        self.id = bundle.container_id
-        self.address = address
-        self.client = TtrpcClient(address)
-
-    def call(self, method: str, request: Message, into: type[M]) -> M:
-        return self.client.call(TASK_V2, method, request, into)
-
-    def create(self, **fields: Any) -> task_pb2.CreateTaskResponse:
-        return self.call("Create", self._create_request(fields), task_pb2.CreateTaskResponse)
-
-    def begin_create(self) -> int:
-        return self.client.begin(TASK_V2, "Create", self._create_request({}))
-
-    def begin_start(self) -> int:
-        return self.client.begin(TASK_V2, "Start", task_pb2.StartRequest(id=self.id))
-
-    def begin_delete(self) -> int:
-        return self.client.begin(TASK_V2, "Delete", task_pb2.DeleteRequest(id=self.id))
-
-    def _create_request(self, fields: Mapping[str, Any]) -> task_pb2.CreateTaskRequest:
-        bundle = self.bundle
-        given: dict[str, Any] = {
-            "id": self.id,
-            "bundle": str(bundle.path),
-            "rootfs": bundle.rootfs,
-            "stdin": str(bundle.stdin.path) if bundle.stdin else "",
-            "stdout": str(bundle.stdout.path) if bundle.stdout else "",
-            "stderr": str(bundle.stderr.path) if bundle.stderr else "",
-        }
-        return task_pb2.CreateTaskRequest(**(given | dict(fields)))
-
-    def start(self) -> task_pb2.StartResponse:
-        return self.call("Start", task_pb2.StartRequest(id=self.id), task_pb2.StartResponse)
-
-    def state(self) -> task_pb2.StateResponse:
-        return self.call("State", task_pb2.StateRequest(id=self.id), task_pb2.StateResponse)
-
-    def kill(self, signal: int, *, everyone: bool = False) -> None:
-        request = task_pb2.KillRequest(id=self.id, signal=signal, all=everyone)
-        self.call("Kill", request, Empty)
-
-    def begin_wait(self) -> int:
-        return self.client.begin(TASK_V2, "Wait", task_pb2.WaitRequest(id=self.id))
-
-    def finish_wait(self, stream_id: int, timeout_s: float = 10.0) -> task_pb2.WaitResponse:
-        return self.client.finish(stream_id, task_pb2.WaitResponse, timeout_s)
-
-    def wait(self, timeout_s: float = 10.0) -> task_pb2.WaitResponse:
-        return self.finish_wait(self.begin_wait(), timeout_s)
-
-    def delete(self) -> task_pb2.DeleteResponse:
-        return self.call("Delete", task_pb2.DeleteRequest(id=self.id), task_pb2.DeleteResponse)
-
-    def pids(self) -> list[int]:
-        response = self.call("Pids", task_pb2.PidsRequest(id=self.id), task_pb2.PidsResponse)
-        return [process.pid for process in response.processes]
-
-    def connect(self, container_id: str | None = None) -> task_pb2.ConnectResponse:
-        request = task_pb2.ConnectRequest(id=self.id if container_id is None else container_id)
-        return self.call("Connect", request, task_pb2.ConnectResponse)
-
-    def close_io(self) -> None:
-        self.call("CloseIO", task_pb2.CloseIORequest(id=self.id, stdin=True), Empty)
-
-    def shutdown(self) -> None:
-        """Ask the shim to end; it may hang up before it answers."""
-        with contextlib.suppress(ClosedError):
-            self.call("Shutdown", task_pb2.ShutdownRequest(id=self.id), Empty)
-
-
 class ShimManager:
     """Plays containerd for one test: a state directory, an events socket, and the shims' life."""
 
@@ -153,6 +78,7 @@ class ShimManager:
         env: Sequence[str] = (),
         group: str = "",
         stdin: bool = False,
+        terminal: bool = False,
         namespaces: Sequence[str] = NAMESPACES,
     ) -> Bundle:
         """Write the bundle of a new container; `group` is the id of its pod sandbox."""
@@ -161,6 +87,7 @@ class ShimManager:
         spec = build_spec(
             container_id, args, env=env, annotations=annotations, namespaces=namespaces
         )
+        spec["process"]["terminal"] = terminal
         path = self.directory / NAMESPACE / container_id
         io = self.directory / "io" / container_id
         io.mkdir(parents=True)
@@ -171,7 +98,7 @@ class ShimManager:
             rootfs=[overlay(self.rootfs, self.directory / "snapshots" / container_id)],
             stdin=Input(io / "stdin") if stdin else None,
             stdout=Output(io / "stdout"),
-            stderr=Output(io / "stderr"),
+            stderr=None if terminal else Output(io / "stderr"),
         )
         bundle.write()
         self._bundles.append(bundle)
@@ -188,22 +115,38 @@ class ShimManager:
         ]
 
     def spawn_start(
-        self, bundle: Bundle, environment: Mapping[str, str] | None = None
+        self,
+        bundle: Bundle,
+        environment: Mapping[str, str] | None = None,
+        stdin: IO[bytes] | int = subprocess.DEVNULL,
     ) -> subprocess.Popen[bytes]:
         """Run `start` with one pipe for stdout and stderr."""
         return subprocess.Popen(
             [*self.arguments(bundle.container_id), "start"],
             cwd=bundle.path,
             env=self.environment() | dict(environment or {}),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             process_group=0,
         )
 
-    def run_start(self, bundle: Bundle, environment: Mapping[str, str] | None = None) -> Answer:
+    def run_start(
+        self,
+        bundle: Bundle,
+        environment: Mapping[str, str] | None = None,
+        options: AnyMessage | None = None,
+    ) -> Answer:
         """Run `start` until the pipe's end: a shim that keeps it open makes containerd hang."""
-        with self.spawn_start(bundle, environment) as process:
+        with tempfile.TemporaryFile() as given:
+            given.write(options.SerializeToString() if options else b"")
+            given.seek(0)
+            return self._run_start(bundle, environment, given)
+
+    def _run_start(
+        self, bundle: Bundle, environment: Mapping[str, str] | None, stdin: IO[bytes]
+    ) -> Answer:
+        with self.spawn_start(bundle, environment, stdin) as process:
             try:
                 output, _ = process.communicate(timeout=COMMAND_TIMEOUT_S)
             except subprocess.TimeoutExpired:
@@ -211,9 +154,9 @@ class ShimManager:
                 raise
         return Answer(process.returncode, output, b"")
 
-    def start_shim(self, bundle: Bundle) -> str:
+    def start_shim(self, bundle: Bundle, options: AnyMessage | None = None) -> str:
         """Run `start` and return the address that it printed."""
-        answer = self.run_start(bundle)
+        answer = self.run_start(bundle, options=options)
         assert answer.status == 0, answer.text
         return answer.text.strip()
 
@@ -254,6 +197,12 @@ class ShimManager:
         task = self.created(bundle)
         task.start()
         return task
+
+    def kill_shim(self, task: Task) -> None:
+        """Kill the task's shim, and wait until it is gone."""
+        pid = task.connect().shim_pid
+        os.kill(pid, signal.SIGKILL)
+        assert leaks.wait_until(lambda: not alive(pid))
 
     def finish(self, task: Task) -> None:
         """Take a task to its end as containerd and its client do, from whatever state it is in."""

@@ -141,6 +141,24 @@ def test_v1_gives_a_new_cpuset_its_parents_processors(v1: Path) -> None:
     assert (v1 / "cpuset/pod/c/cpuset.cpus").read_text() == "2"
 
 
+def test_v1_uses_the_cpuset_of_an_oci_runtime_and_moves_only_whom_it_can_name(v1: Path) -> None:
+    cpuset = fake_group(v1 / "cpuset" / "pod" / "c")
+    memory = fake_group(v1 / "memory" / "pod" / "c")
+    (memory / "cgroup.procs").write_text("0\n7\n")
+    group = locate("/pod/c", systemd=False, root=v1)
+    for _ in range(2):
+        group.join_cpuset()
+        assert group.paths[-1] == cpuset
+        assert (cpuset / "cgroup.procs").read_text() == "7"
+    assert len(group.paths) == 5
+
+
+def test_v2_has_no_cpuset_apart(unified: Path) -> None:
+    group = locate("/kubepods/c", systemd=False, root=unified)
+    group.join_cpuset()
+    assert group.paths == (unified / "kubepods" / "c",)
+
+
 def test_a_group_that_cannot_be_removed_is_named(v1: Path) -> None:
     path = fake_group(v1 / "memory" / "c")
     with pytest.raises(

@@ -8,7 +8,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shim.errdefs import InvalidArgumentError
-from shim.oci.spec import LinuxNamespace, Mount, Rlimit, Spec, User, parse_spec
+from shim.oci.spec import (
+    Hook,
+    LinuxNamespace,
+    Mount,
+    Resources,
+    Rlimit,
+    Spec,
+    User,
+    parse_resources,
+    parse_spec,
+)
 
 FULL: dict[str, Any] = {
     "ociVersion": "1.1.0",
@@ -88,7 +98,7 @@ def test_spec_reads_every_member() -> None:
     assert resources.unified == (("io.max", "x"), ("memory.high", "3"))
     assert spec.seccomp == {"defaultAction": "SCMP_ACT_ERRNO"}
     assert spec.uid_mappings == ((0, 100000, 65536),)
-    assert not spec.has_hooks
+    assert spec.hooks == {}
 
 
 @pytest.mark.parametrize("member", sorted(FULL))
@@ -102,7 +112,10 @@ def test_spec_of_nothing_has_the_defaults() -> None:
 
 
 def test_spec_sees_hooks() -> None:
-    assert parse({"hooks": {"poststop": [{"path": "/bin/true"}]}}).has_hooks
+    hooks = parse(
+        {"hooks": {"poststop": [{"path": "/bin/true", "timeout": 3}], "prestart": []}}
+    ).hooks
+    assert hooks == {"poststop": (Hook("/bin/true", timeout_s=3),)}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +134,7 @@ def test_spec_sees_hooks() -> None:
         ({"annotations": {"a": 1}}, r"config.json: annotations\['a'\] is not a str"),
         ({"linux": {"namespaces": {}}}, "config.json: linux.namespaces is not a list"),
         ({"linux": {"resources": {"pids": {"limit": "1"}}}}, "linux.resources.pids.limit"),
-        ({"hooks": []}, "config.json: hooks is not a dict"),
+        ({"hooks": []}, "config.json: hooks is not an object"),
         ({"process": {"args": ["a\0b"]}}, "config.json: process.args: 'a.x00b' holds a NUL"),
         ({"process": {"cwd": "/\ud800"}}, "config.json: process.cwd: .* a lone surrogate"),
         ({"process": {"user": {"uid": 2**70}}}, "process.user.uid: does not fit into 64 bits"),
@@ -130,6 +143,30 @@ def test_spec_sees_hooks() -> None:
 def test_spec_names_the_member_of_the_wrong_type(document: object, text: str) -> None:
     with pytest.raises(InvalidArgumentError, match=text):
         parse(document)
+
+
+def test_resources_alone_are_read_as_in_a_spec() -> None:
+    document = FULL["linux"]["resources"] | {"memory": {"checkBeforeUpdate": True, "limit": -1}}
+    resources = parse_resources(json.dumps(document).encode())
+    assert (resources.memory_limit_bytes, resources.memory_check_before_update) == (-1, True)
+    assert (resources.cpu_quota_us, resources.pids_limit) == (1000, 7)
+    assert parse_resources(b"{}") == Resources()
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        (b'{"memory": {"limit": "1"}}', "resources.memory.limit is not an int"),
+        (b'{"cpu": []}', "resources.cpu is not an object"),
+        (b'{"unified": {"a": 1}}', r"resources.unified\['a'\] is not a str"),
+        (b'{"memory": {"limit": 99999999999999999999}}', "resources.memory.limit: does not fit"),
+        (b"[]", "resources is not an object"),
+        (b"{", "resources is not valid JSON: "),
+    ],
+)
+def test_resources_alone_name_the_member_of_the_wrong_type(document: bytes, text: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^{text}"):
+        parse_resources(document)
 
 
 @given(st.binary())

@@ -12,7 +12,6 @@ from shim.errdefs import (
     InternalError,
     InvalidArgumentError,
     NotFoundError,
-    UnimplementedError,
 )
 from tests.unit.task.fakes import EXITED_AT_NS, World, in_world, settle
 
@@ -85,11 +84,12 @@ def test_create_that_is_cancelled_frees_the_id() -> None:
     in_world(scenario)
 
 
-def test_create_from_a_checkpoint_is_not_supported() -> None:
+def test_create_from_a_checkpoint_tells_of_it() -> None:
     async def scenario(world: World) -> None:
-        with pytest.raises(UnimplementedError, match="checkpoint"):
-            await world.service.create(task_pb2.CreateTaskRequest(id="c", checkpoint="/x"))
-        assert world.service.is_empty
+        await world.service.create(task_pb2.CreateTaskRequest(id="c", checkpoint="/x"))
+        (event,) = world.events
+        assert isinstance(event, events_pb2.TaskCreate)
+        assert event.checkpoint == "/x"
 
     in_world(scenario)
 

@@ -13,10 +13,16 @@ DELETE = task_pb2.DeleteRequest(id="c")
 
 def test_delete_gives_back_in_order_and_forgets() -> None:
     async def scenario(world: World) -> None:
-        await world.stopped()
+        init = await world.running()
+        await settle()
+        init.end(0)
         await settle()
         await world.service.delete(DELETE)
-        assert world.calls == ["start", "after_exit", "finish", "release", "give_back"]
+        assert world.calls == [
+            *("start", "watch_oom"),
+            *("after_exit", "end_oom_watch", "finish"),
+            *("release", "give_back"),
+        ]
         with pytest.raises(NotFoundError):
             await world.service.delete(DELETE)
         await world.created()
@@ -82,5 +88,36 @@ def test_delete_that_fails_can_be_repeated() -> None:
         init.fails.clear()
         await world.service.delete(DELETE)
         assert world.topics().count("delete") == 1
+
+    in_world(scenario)
+
+
+def test_delete_of_a_paused_container_is_refused() -> None:
+    async def scenario(world: World) -> None:
+        await world.paused()
+        with pytest.raises(FailedPreconditionError, match="paused"):
+            await world.service.delete(DELETE)
+        assert "release" not in world.calls
+
+    in_world(scenario)
+
+
+def test_delete_takes_along_the_executed_processes_that_are_left() -> None:
+    async def scenario(world: World) -> None:
+        init = await world.running()
+        ended = await world.executing("ended")
+        await world.added("never-started")
+        ended.end(0)
+        await settle()
+        init.end(0)
+        await settle()
+        before = len(world.events)
+        await world.service.delete(DELETE)
+        assert world.calls[-3:] == ["ended.close", "release", "give_back"]
+        assert [event.DESCRIPTOR.name for event in world.events[before:]] == ["TaskDelete"]
+        assert world.service.is_empty
+        await world.created()
+        with pytest.raises(NotFoundError, match="no process ended"):
+            await world.service.state(task_pb2.StateRequest(id="c", exec_id="ended"))
 
     in_world(scenario)

@@ -1,4 +1,4 @@
-"""The task service's verbs where they must say no: unknown names, and what is not built."""
+"""The task service's verbs where they must say no: unknown names, and wrong states."""
 
 import re
 from collections.abc import Callable, Coroutine
@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.message import Message
 
 from shim.api import task_pb2
-from shim.errdefs import NotFoundError, UnimplementedError
+from shim.errdefs import FailedPreconditionError, NotFoundError
 from shim.task.service import TaskService
 from tests.unit.task.fakes import World, in_world
 
@@ -21,26 +21,41 @@ WITH_EXEC_ID: dict[str, Call] = {
     "kill": lambda s, c, e: s.kill(task_pb2.KillRequest(id=c, exec_id=e, signal=9)),
     "delete": lambda s, c, e: s.delete(task_pb2.DeleteRequest(id=c, exec_id=e)),
     "close_io": lambda s, c, e: s.close_io(task_pb2.CloseIORequest(id=c, exec_id=e, stdin=True)),
+    "resize_pty": lambda s, c, e: s.resize_pty(task_pb2.ResizePtyRequest(id=c, exec_id=e)),
 }
 WITHOUT_EXEC_ID: dict[str, Call] = {
     "pids": lambda s, c, _: s.pids(task_pb2.PidsRequest(id=c)),
+    "pause": lambda s, c, _: s.pause(task_pb2.PauseRequest(id=c)),
+    "resume": lambda s, c, _: s.resume(task_pb2.ResumeRequest(id=c)),
+    "checkpoint": lambda s, c, _: s.checkpoint(task_pb2.CheckpointTaskRequest(id=c)),
+    "exec": lambda s, c, _: s.exec(task_pb2.ExecProcessRequest(id=c, exec_id="e")),
+    "update": lambda s, c, _: s.update(task_pb2.UpdateTaskRequest(id=c)),
+    "stats": lambda s, c, _: s.stats(task_pb2.StatsRequest(id=c)),
 }
-UNBUILT: dict[str, Call] = {
-    "Pause": lambda s, c, _: s.pause(task_pb2.PauseRequest(id=c)),
-    "Resume": lambda s, c, _: s.resume(task_pb2.ResumeRequest(id=c)),
-    "Checkpoint": lambda s, c, _: s.checkpoint(task_pb2.CheckpointTaskRequest(id=c)),
-    "Exec": lambda s, c, _: s.exec(task_pb2.ExecProcessRequest(id=c)),
-    "ResizePty": lambda s, c, _: s.resize_pty(task_pb2.ResizePtyRequest(id=c)),
-    "Update": lambda s, c, _: s.update(task_pb2.UpdateTaskRequest(id=c)),
-    "Stats": lambda s, c, _: s.stats(task_pb2.StatsRequest(id=c)),
+VERBS = WITH_EXEC_ID | WITHOUT_EXEC_ID
+REFUSED_BEFORE_START = {"pause": "start it first", "resume": "not paused", "checkpoint": "start it"}
+REFUSED_WHILE_RUNNING = {"start": "running already", "delete": "kill it first", "resume": "paused"}
+REFUSED_WHILE_PAUSED = {
+    "start": "resume it",
+    "delete": "kill it first",
+    "exec": "resume it first",
+    "pause": "paused already",
+}
+REFUSED_AFTER_THE_END = {
+    "start": "start again",
+    "exec": "execute anything",
+    "pause": "be paused",
+    "resume": "be resumed",
+    "update": "be updated",
+    "checkpoint": "be checkpointed",
 }
 
 
-@pytest.mark.parametrize("verb", [*WITH_EXEC_ID, *WITHOUT_EXEC_ID])
+@pytest.mark.parametrize("verb", VERBS)
 def test_verb_of_an_unknown_container_is_not_found(verb: str) -> None:
     async def scenario(world: World) -> None:
         with pytest.raises(NotFoundError, match="container nobody"):
-            await (WITH_EXEC_ID | WITHOUT_EXEC_ID)[verb](world.service, "nobody", "")
+            await VERBS[verb](world.service, "nobody", "")
 
     in_world(scenario)
 
@@ -56,13 +71,29 @@ def test_verb_of_an_unknown_process_is_not_found_and_touches_nothing(verb: str) 
     in_world(scenario)
 
 
-@pytest.mark.parametrize("container_id", ["c", "nobody"])
-@pytest.mark.parametrize("verb", UNBUILT)
-def test_verb_that_is_not_built_says_so_whatever_it_names(verb: str, container_id: str) -> None:
+@pytest.mark.parametrize(
+    ("state", "verb", "text"),
+    [
+        (state, verb, text)
+        for state, refused in (
+            ("created", REFUSED_BEFORE_START),
+            ("running", REFUSED_WHILE_RUNNING),
+            ("paused", REFUSED_WHILE_PAUSED),
+            ("stopped", REFUSED_AFTER_THE_END),
+        )
+        for verb, text in refused.items()
+    ],
+)
+def test_verb_in_the_wrong_state_is_refused_and_touches_nothing(
+    state: str, verb: str, text: str
+) -> None:
     async def scenario(world: World) -> None:
-        await world.created()
-        with pytest.raises(UnimplementedError, match=rf"^{verb} of container {container_id} "):
-            await UNBUILT[verb](world.service, container_id, "")
+        await getattr(world, state)()
+        calls, events = list(world.calls), list(world.events)
+        with pytest.raises(FailedPreconditionError, match=f"^container c .*{text}"):
+            await VERBS[verb](world.service, "c", "")
+        assert [call for call in world.calls if call not in calls] in ([], ["finish"])
+        assert world.events == events
 
     in_world(scenario)
 
@@ -70,5 +101,4 @@ def test_verb_that_is_not_built_says_so_whatever_it_names(verb: str, container_i
 def test_every_verb_of_the_api_is_a_case_here() -> None:
     methods = task_pb2.DESCRIPTOR.services_by_name["Task"].methods
     names = {re.sub("(?<=[a-z])(?=[A-Z])", "_", method.name).lower() for method in methods}
-    unbuilt = {re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower() for name in UNBUILT}
-    assert names == {*WITH_EXEC_ID, *WITHOUT_EXEC_ID, *unbuilt, "create", "connect", "shutdown"}
+    assert names == {*VERBS, "create", "connect", "shutdown"}
