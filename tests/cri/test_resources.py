@@ -8,7 +8,7 @@ from tests.support.api import cri_pb2 as api
 from tests.support.cgroup_files import CgroupFiles
 from tests.support.containerd import Containerd
 from tests.support.cri import CriError
-from tests.support.pods import Container, ContainerSpec
+from tests.support.pods import ContainerSpec
 from tests.support.probe import probe as do
 from tests.support.waiting import wait_for
 
