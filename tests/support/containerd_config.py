@@ -144,4 +144,5 @@ def _pod_network(folder: Path) -> dict[str, object]:
             "routes": [{"dst": "0.0.0.0/0"}],
         },
     }
-    return {"cniVersion": "1.0.0", "name": "pods", "plugins": [bridge]}
+    ports = {"type": "portmap", "capabilities": {"portMappings": True}}
+    return {"cniVersion": "1.0.0", "name": "pods", "plugins": [bridge, ports]}
