@@ -3,15 +3,15 @@
 This process never speaks gRPC itself (see `tests.support.grpc_client`), since it forks.
 """
 
-import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -90,7 +90,7 @@ def task_socket(task: Task) -> Path:
 
 def pid_behind(path: Path) -> int:
     """Who listens there."""
-    with contextlib.closing(sockets.socket.socket(sockets.socket.AF_UNIX)) as probe:
+    with socket.socket(socket.AF_UNIX) as probe:
         probe.connect(str(path))
         return sockets.peer(probe)[0]
 
@@ -119,9 +119,7 @@ def home(directory: Path) -> Iterator[TandemHome]:
     leaks.watch(home.run_dir / "runc")
     leaks.allow_reserve(home.socket)
     # Brings the daemon up: it stays for all tests.
-    subprocess.run(
-        [BIN / LAUNCHERS[0], "-v"], env={**os.environ, **home.environment}, check=True
-    )
+    subprocess.run([BIN / LAUNCHERS[0], "-v"], env={**os.environ, **home.environment}, check=True)
     yield home
     home.stop_daemon()
 
@@ -180,12 +178,13 @@ def test_both_services_answer_and_errors_keep_code_and_text(node: Node) -> None:
             request = task_pb2.StateRequest(id="none")
             task.client.call(service, "State", request, task_pb2.StateResponse)
         assert caught.value.code == 5
-    for call, code in (
-        (lambda: task.create(), 6),
-        (lambda: task.start(), 9),
+    calls: list[tuple[Callable[[], object], int]] = [
+        (task.create, 6),
+        (task.start, 9),
         (lambda: task.client.call(TASK_V3, "Frobnicate", Empty(), Empty), 12),
         (lambda: task.client.call("no.such.Service", "Wait", Empty(), Empty), 12),
-    ):
+    ]
+    for call, code in calls:
         with pytest.raises(RpcError) as caught:
             call()
         assert caught.value.code == code

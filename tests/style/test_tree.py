@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 TESTED_IN = {
     "shim/aot/eviction.py": "tests/unit/aot/test_cache.py",
     "shim/daemon/__main__.py": "tests/integration/test_daemon.py",
+    "shim/daemon/gateway.py": "tests/integration/test_gateway.py",
     "shim/daemon/serving.py": "tests/integration/test_daemon.py",
     "shim/daemon/zygote.py": "tests/integration/test_daemon.py",
     "shim/engine/compile.py": "tests/integration/test_engine.py",
@@ -20,6 +21,7 @@ TESTED_IN = {
     "shim/engine/linkers.py": "tests/integration/test_engine.py",
     "shim/engine/module.py": "tests/integration/test_engine.py",
     "shim/engine/run.py": "tests/integration/test_engine.py",
+    "shim/gateway/server.py": "tests/integration/test_gateway.py",
     "shim/instance/init.py": "tests/integration/test_instance.py",
     "shim/jail/denied.py": "tests/unit/jail/test_seccomp.py",
     "shim/jail/guard.py": "tests/integration/test_jail.py",

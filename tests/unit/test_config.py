@@ -55,7 +55,10 @@ def test_config_keeps_the_defaults_of_keys_that_are_not_there() -> None:
         ("[cache]\nmax_bytes = -1", "max_bytes must not be"),
         ("[cache]\ndirectory = ''", "directory must not be empty"),
         ("[linux]\nsystemd_cgroup = 1", "systemd_cgroup must be a bool"),
-        ("[shim]\ntransport = 'tcp'", r"\[shim\] transport is 'tcp': it must be one of ttrpc, grpc"),
+        (
+            "[shim]\ntransport = 'tcp'",
+            r"\[shim\] transport is 'tcp': it must be one of ttrpc, grpc",
+        ),
         ("[shim]\ntransport = 1", "transport must be a str"),
         ("[linux", "not valid TOML"),
     ],

@@ -218,7 +218,7 @@ def test_start_joins_a_pod_behind_a_gateway(caller: Caller) -> None:
         assert json.loads(second.reply) == answer
         assert (caller.directory / "b" / "address").read_bytes() == second.reply
         caller.env.remove("MAX_SHIM_VERSION=2")
-        with pytest.raises(FailedPreconditionError, match="containerd 1.6 cannot use"):
+        with pytest.raises(FailedPreconditionError, match=r"containerd 1\.6 cannot use"):
             caller.start("c", **{SANDBOX: "pod"})
 
 

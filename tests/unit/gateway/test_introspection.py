@@ -23,6 +23,7 @@ def test_pool_describes_a_task_service_with_all_messages(name: str) -> None:
         (field.name, field.number, field.type) for field in ours.fields
     ]
     pids = service.methods_by_name["Pids"].output_type.fields_by_name["processes"]
+    assert pids.message_type is not None
     assert pids.message_type.full_name.startswith(f"{package}.")
 
 

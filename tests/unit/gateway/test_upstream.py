@@ -75,7 +75,10 @@ async def world(tmp_path: Path, idle_s: float = 60.0) -> AsyncIterator[tuple[Shi
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), TIMEOUT_S))  # type: ignore[arg-type]
+    async def in_time() -> None:
+        await asyncio.wait_for(test(), TIMEOUT_S)
+
+    asyncio.run(in_time())
 
 
 def test_call_passes_everything_on(tmp_path: Path) -> None:
