@@ -4,8 +4,8 @@ The container itself is none of the runtime's, so that its programs get one of t
 container's root file system, volumes, user, limits and profiles, in the container's namespaces, and
 in a pid namespace, since the guest's jail has none that a Linux program could be let into. Rules:
 pure. What keeps the node's devices away from runc's containers, the control group's device filter,
-stays behind when the program moves into the container's own group; so every mount but /dev is
-nodev here, and nobody may make a device.
+stays behind when the program moves into the container's own group; so every mount is nodev here
+with all below it, but for a /dev that the OCI runtime fills, and nobody may make a device.
 """
 
 import copy
@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shim.errdefs import InvalidArgumentError
+from shim.errdefs import InvalidArgumentError, UnimplementedError
 
 _CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
 _OF_ONE_CONTAINER = ("hooks", "hostname", "domainname")
-_NODEV, _DEV = "nodev", "dev"
+_NODEV = ("nodev", "rnodev")
+_DEV = frozenset({"dev", "rdev"})
 
 
 def companion_config(
@@ -38,6 +39,7 @@ def companion_config(
 
     Raises:
         InvalidArgumentError: the process is not an object.
+        UnimplementedError: the container is in a user namespace.
     """
     if not isinstance(process, dict):
         raise InvalidArgumentError("process is not an object")
@@ -54,23 +56,30 @@ def companion_config(
 
 
 def _namespaces(wanted: list[dict[str, Any]], instance: Mapping[str, Path]) -> list[dict[str, Any]]:
+    if any(entry.get("type") == "user" for entry in wanted):
+        raise UnimplementedError(
+            "a Linux program cannot be executed in a wasm container with a user namespace"
+        )
     joined = [
         {"type": entry["type"], "path": entry.get("path") or str(instance[entry["type"]])}
         for entry in wanted
         if entry.get("type") in instance
     ]
     pid = next((entry for entry in wanted if entry.get("type") == "pid"), {"type": "pid"})
-    return [*joined, pid, {"type": "mount"}]
+    # What the instance has no use for, and a program with a /sys/fs/cgroup has.
+    cgroup = [entry for entry in wanted if entry.get("type") == "cgroup"]
+    return [*joined, pid, *cgroup, {"type": "mount"}]
 
 
 def _mount(mount: dict[str, Any]) -> dict[str, Any]:
-    if mount.get("destination") == "/dev":
+    kind, options = mount.get("type"), mount.get("options") or []
+    if kind == "devpts" or (kind == "tmpfs" and mount.get("destination") == "/dev"):
+        # Nothing but devices, which the OCI runtime makes: those that the container may have.
         return mount
-    options = [option for option in mount.get("options") or [] if option != _DEV]
-    # devpts is nothing but devices, which this container has made.
-    if mount.get("type") != "devpts" and _NODEV not in options:
-        options.append(_NODEV)
-    return {**mount, "options": options}
+    kept = [option for option in options if option not in _DEV and option not in _NODEV]
+    # The recursive one is for binds alone: a volume may have mounts below it.
+    is_bind = kind == "bind" or not {"bind", "rbind"}.isdisjoint(options)
+    return {**mount, "options": [*kept, *(_NODEV if is_bind else _NODEV[:1])]}
 
 
 def _without_mknod(process: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,11 +15,12 @@ import signal
 import struct
 import termios
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from shim.errdefs import DeadlineExceededError, InvalidArgumentError
-from shim.process.reaper import Reaper
+from shim.process.reaper import Exit, Reaper
 from shim.process.stdio import Stdio
 
 SCHEME = "binary://"
@@ -29,16 +30,30 @@ _MAX_DRAIN_S = 1.0
 _KILL_AFTER_S = 12.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Program:
+    pid: int
+    exited: asyncio.Future[Exit]
+
+    @property
+    def is_there(self) -> bool:
+        return not self.exited.done()
+
+    def signal(self, number: signal.Signals) -> None:
+        # Its end, not its number: that may be another child's when a signal comes late.
+        if self.is_there:
+            os.kill(self.pid, number)
+
+
 class LogBinary:
     """The streams of one process, and the program that takes its output."""
 
-    def __init__(self, stdin: Stdio, pid: int, writers: Sequence[int], reaper: Reaper) -> None:
+    def __init__(self, stdin: Stdio, program: "_Program", writers: Sequence[int]) -> None:
         self._stdin = stdin
-        self._pid = pid
+        self._program = program
         self._child = [os.dup(stdin.child_fds[0]), *(os.dup(fd) for fd in writers)]
         # Held so that the program sees the end only when the process is gone, and all is read.
         self._writers = list(writers)
-        self._reaper = reaper
 
     @classmethod
     async def open(
@@ -67,7 +82,9 @@ class LogBinary:
             for fd in (ready, null):
                 theirs.callback(os.close, fd)
             try:
-                pid, _ = reaper.spawn(argv, env, (null, null, null, *readers, ready_writer))
+                program = _Program(
+                    *reaper.spawn(argv, env, (null, null, null, *readers, ready_writer))
+                )
             except (OSError, ValueError) as error:
                 reason = getattr(error, "strerror", None) or error
                 raise InvalidArgumentError(
@@ -75,10 +92,10 @@ class LogBinary:
                 ) from error
             finally:
                 os.close(ready_writer)
-            undo.callback(_end, reaper, pid, signal.SIGKILL)
+            undo.callback(program.signal, signal.SIGKILL)
             await _wait_until_ready(ready, argv[0])
             undo.pop_all()
-            return cls(source, pid, writers, reaper)
+            return cls(source, program, writers)
 
     @property
     def child_fds(self) -> Sequence[int]:
@@ -116,10 +133,10 @@ class LogBinary:
         self.close_child_fds()
         self._close_writers()
         self._stdin.close()
-        if self._reaper.is_unreaped(self._pid):
-            _end(self._reaper, self._pid, signal.SIGTERM)
+        if self._program.is_there:
+            self._program.signal(signal.SIGTERM)
             loop = asyncio.get_running_loop()
-            loop.call_later(_KILL_AFTER_S, _end, self._reaper, self._pid, signal.SIGKILL)
+            loop.call_later(_KILL_AFTER_S, self._program.signal, signal.SIGKILL)
 
     def _close_writers(self) -> None:
         for fd in self._writers:
@@ -161,8 +178,3 @@ def _holds_unread(fd: int) -> bool:
         return False
     (unread,) = struct.unpack("=i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
     return bool(unread)
-
-
-def _end(reaper: Reaper, pid: int, number: signal.Signals) -> None:
-    if reaper.is_unreaped(pid):
-        os.kill(pid, number)

@@ -46,7 +46,8 @@ class Pump:
             self._loop.call_soon(self._read)
 
     def _read(self) -> None:
-        if self.done.done():
+        # The loop and `end_when_empty` both ask; what the last read brought may be unwritten yet.
+        if self.done.done() or self._pending:
             return
         try:
             self._pending = os.read(self._source, _CHUNK_BYTES)

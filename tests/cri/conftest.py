@@ -68,9 +68,27 @@ def home(containerd: Containerd, case: Case) -> Iterator[Home]:
         yield Home(pod, case.start(pod, "sleep", "3600", **more), shell, shared, volumes)
 
 
+@dataclass(frozen=True)
+class Stack:
+    """What `--containerd` and `--transport` chose for this session."""
+
+    release: str
+    transport: str
+
+    def containerd(self) -> Containerd:
+        """Another private containerd of this kind, for a with statement."""
+        return Containerd(self.release, self.transport)
+
+
 @pytest.fixture(scope="session")
-def containerd() -> Iterator[Containerd]:
-    with Containerd() as started:
+def stack(request: pytest.FixtureRequest) -> Stack:
+    options = request.config.option
+    return Stack(options.containerd, options.transport)
+
+
+@pytest.fixture(scope="session")
+def containerd(stack: Stack) -> Iterator[Containerd]:
+    with stack.containerd() as started:
         import_test_images(started)
         start_daemon(started)
         yield started

@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.cri.conftest import import_test_images, pids_of_pods
+from tests.cri.conftest import Stack, import_test_images, pids_of_pods
 from tests.support import images, probe
 from tests.support.containerd import Containerd
 from tests.support.pods import Container, ContainerSpec, Pod, Volume
@@ -23,9 +23,9 @@ LINES = 500
 
 
 @pytest.fixture
-def containerd() -> Iterator[Containerd]:
+def containerd(stack: Stack) -> Iterator[Containerd]:
     """A containerd for each test: it ends it."""
-    with Containerd() as started:
+    with stack.containerd() as started:
         import_test_images(started)
         yield started
 

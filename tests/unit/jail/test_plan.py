@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shim.errdefs import InvalidArgumentError, ShimError, UnimplementedError
-from shim.jail import JailPlan, build_plan
+from shim.jail import JailPlan, build_exec_plan, build_plan
 from shim.kernel import constants as c
 from shim.oci.spec import LinuxNamespace, Mount, Process, Rlimit, Spec, User
 
@@ -115,3 +115,36 @@ def test_refusals_come_before_the_fork_and_name_the_member(
 ) -> None:
     with pytest.raises(error, match=text):
         plan(**members)
+    with pytest.raises(error, match=text):
+        build_exec_plan(dataclasses.replace(Spec(), **members), ())  # type: ignore[arg-type]
+
+
+def test_an_executed_process_enters_the_jail_that_is_there() -> None:
+    spec = Spec(
+        hostname="pod",
+        root_readonly=True,
+        process=Process(
+            cwd="/work",
+            user=User(uid=0, gid=8, additional_gids=(9,), umask=0o77),
+            effective_capabilities=frozenset({"CAP_CHOWN", "CAP_SYS_ADMIN"}),
+            oom_score_adj=7,
+            rlimits=(Rlimit("RLIMIT_CORE", 0, 0),),
+        ),
+        namespaces=(
+            LinuxNamespace("network", "/ns/net"),
+            LinuxNamespace("uts"),
+            LinuxNamespace("pid", "/ns/pid"),
+        ),
+        mounts=(Mount("/data", "bind", "/x"), Mount("/run", "tmpfs")),
+    )
+    joined = ((c.CLONE_NEWNET, Path("/proc/self/fd/7")), (c.CLONE_NEWNS, Path("/proc/self/fd/8")))
+    executed, own = build_exec_plan(spec, list(joined)), build_plan(spec, ROOTFS)
+    assert executed.rootfs is None
+    assert (executed.joined_namespaces, executed.unshare_flags) == (joined, 0)
+    assert (executed.volumes, executed.hostname) == ((), "")
+    # What it may do is its own process's, by the same rules.
+    same = ("pid_namespace", "cwd", "uid", "gid", "groups", "umask", "rlimits", "oom_score_adj",
+            "capabilities", "filters")  # fmt: skip
+    assert {name: getattr(executed, name) for name in same} == {
+        name: getattr(own, name) for name in same
+    }

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from shim.jail import JailError, build_plan, enter
+from shim.jail import JailError, build_exec_plan, build_plan, enter
 from shim.kernel import constants as c
 from shim.kernel.libc import Kernel
 from shim.oci.spec import LinuxNamespace, Mount, Process, Rlimit, Spec, User
@@ -103,3 +103,31 @@ def test_a_parent_that_died_meanwhile_is_an_error(
     monkeypatch.setattr(os, "getppid", lambda: next(parents))
     with pytest.raises(JailError, match="the pod shim died meanwhile"):
         run(Spec(), tmp_path, RecordingKernel())
+
+
+def test_an_executed_process_joins_the_jail_and_changes_nothing_of_it(tmp_path: Path) -> None:
+    kernel = RecordingKernel()
+    spec = Spec(
+        hostname="pod",
+        root_readonly=True,
+        process=Process(cwd=os.fspath(tmp_path), user=User(uid=7, gid=8)),
+        namespaces=NAMESPACES,
+        mounts=(Mount("/data", "bind", "/etc", ("rbind",)),),
+    )
+    joined = [(c.CLONE_NEWNET, Path("/proc/self/fd/7")), (c.CLONE_NEWNS, Path("/proc/self/fd/8"))]
+    plan = build_exec_plan(spec, joined)
+    assert enter(plan, [Path("/cg/tasks")], cast("Kernel", kernel)) == []
+    assert kernel.names() == [
+        "write", "setns", "unshare", "prctl", "set_identity", "set_capabilities", "prctl",
+        "load_filter",
+    ]  # fmt: skip
+    assert [call for call in kernel.calls if call[0] in {"setns", "unshare"}] == [
+        ("setns", "/proc/self/fd/7", c.CLONE_NEWNET),
+        ("setns", "/proc/self/fd/8", c.CLONE_NEWNS),
+        ("unshare", 0),
+    ]
+    assert Path.cwd() == tmp_path
+    own = RecordingKernel()
+    enter(build_plan(spec, tmp_path), [Path("/cg/tasks")], cast("Kernel", own))
+    filters = [call for call in own.calls if call[0] == "load_filter"]
+    assert [call for call in kernel.calls if call[0] == "load_filter"] == filters

@@ -1,11 +1,7 @@
 """An OCI runtime that is a shell script, and a loop in which its children are reaped."""
 
-import asyncio
 import os
-import signal
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 from shim.linux.runtime import OciRuntime, RuntimeOptions
 from shim.process.reaper import Reaper
@@ -44,16 +40,3 @@ class FakeRuntime:
         env = {"PATH": os.environ["PATH"]}
         chosen = RuntimeOptions(str(self.path), self.root, **options)
         return OciRuntime(chosen, self.bundle, env, reaper)
-
-
-def with_reaper(scenario: Callable[[Reaper], Coroutine[Any, Any, None]]) -> None:
-    async def run() -> None:
-        reaper = Reaper()
-        loop = asyncio.get_running_loop()
-        reaper.install(loop)
-        try:
-            await asyncio.wait_for(scenario(reaper), 10)
-        finally:
-            loop.remove_signal_handler(signal.SIGCHLD)
-
-    asyncio.run(run())

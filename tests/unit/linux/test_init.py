@@ -9,7 +9,8 @@ from shim.cgroup import Cgroup
 from shim.errdefs import InternalError, NotFoundError
 from shim.linux.init import LinuxInit
 from shim.process.reaper import Reaper
-from tests.unit.linux.runtimes import FakeRuntime, with_reaper
+from tests.unit.linux.runtimes import FakeRuntime
+from tests.unit.process.loops import with_reaper
 
 # The test process is their subreaper, as the pod shim is.
 LIVES = '[ "$verb" = create ] || exit 0; sleep 100 >&- 2>&- & echo -n $! > "$pid_file"'

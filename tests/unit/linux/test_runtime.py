@@ -8,7 +8,8 @@ import pytest
 from shim.errdefs import InternalError, InvalidArgumentError
 from shim.linux.runtime import OciRuntime, RuntimeOptions
 from shim.process.reaper import Reaper
-from tests.unit.linux.runtimes import FakeRuntime, with_reaper
+from tests.unit.linux.runtimes import FakeRuntime
+from tests.unit.process.loops import with_reaper
 
 SAYS_WHY = """
 echo '{"level":"warning","msg":"not this"}' >> "$log"

@@ -81,3 +81,76 @@ def test_options_name_a_configuration(tmp_path: Path) -> None:
 def test_options_that_are_unusable_are_refused(options: Any, text: str) -> None:
     with pytest.raises(InvalidArgumentError, match=text):
         runtime_options(options, CONFIG, ROOT)
+
+
+def of_body(text: str) -> Any:
+    options = options_pb2.Options(config_body=text.encode())
+    return packed("runtimeoptions.v1.Options", options)
+
+
+RUNCS = """
+TypeUrl = "containerd.runc.v1.Options"
+BinaryName = "crun"
+Root = "/run/x"
+SystemdCgroup = true
+NoPivotRoot = true
+NoNewKeyring = true
+ShimCgroup = "/ignored"
+IoUid = 1000
+IoGid = 1001
+"""
+
+
+def test_options_in_runcs_names_are_runcs() -> None:
+    """As `[plugins...runtimes.tandem.options]` comes from containerd 1.7 on."""
+    assert runtime_options(of_body(RUNCS), Config(), ROOT) == RuntimeOptions(
+        "crun",
+        Path("/run/x/k8s.io"),
+        systemd_cgroup=True,
+        no_pivot_root=True,
+        no_new_keyring=True,
+        io_owner=(1000, 1001),
+    )
+
+
+@pytest.mark.parametrize("name", ["BinaryName", "Root", "SystemdCgroup", "IoUid"])
+def test_options_in_runcs_names_are_each_without_the_others(name: str) -> None:
+    line = next(line for line in RUNCS.splitlines() if line.startswith(name))
+    found = runtime_options(of_body(line), Config(), ROOT)
+    assert found != RuntimeOptions("runc", ROOT)
+    assert runtime_options(of_body(""), Config(), ROOT) == RuntimeOptions("runc", ROOT)
+
+
+def test_options_in_runcs_names_leave_the_rest_to_the_node() -> None:
+    assert runtime_options(of_body('Root = "/run/x"'), CONFIG, ROOT) == RuntimeOptions(
+        "crun", Path("/run/x/k8s.io"), systemd_cgroup=True
+    )
+
+
+def test_options_may_hold_both_runcs_names_and_our_tables() -> None:
+    body = 'BinaryName = "youki"\n[linux]\nruntime = "other"\nsystemd_cgroup = true\n'
+    assert runtime_options(of_body(body), Config(), ROOT) == RuntimeOptions(
+        "youki", ROOT, systemd_cgroup=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("BinaryName = 7", "BinaryName cannot be 7"),
+        ("Root = true", "Root cannot be True"),
+        ('SystemdCgroup = "yes"', "SystemdCgroup cannot be 'yes'"),
+        ("NoPivotRoot = []", r"NoPivotRoot cannot be \[\]"),
+        ('IoUid = "root"', "IoUid cannot be 'root'"),
+        ("IoUid = -1", "IoUid cannot be -1"),
+        ("IoGid = 4294967296", "IoGid cannot be 4294967296"),
+        ("BinaryName = {}", "BinaryName cannot be {}"),
+        ("BinaryName = 2020-01-01", "BinaryName cannot be datetime"),
+        ('Binaryname = "crun"', "unknown key 'Binaryname'"),
+        ('BinaryName = "a"\n[linux]\nruntim = "b"', "unknown key"),
+        ("[BinaryName]\nx = 1", "BinaryName cannot be"),
+    ],
+)
+def test_options_of_the_wrong_type_are_refused_by_their_name(body: str, text: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=text):
+        runtime_options(of_body(body), CONFIG, ROOT)

@@ -4,28 +4,14 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from shim.process.reaper import Exit, Reaper
+from tests.unit.process.loops import inherited_fds, with_reaper
 
 NULL = {"PATH": os.environ["PATH"]}
-
-
-def with_reaper(scenario: Callable[[Reaper], Coroutine[Any, Any, None]]) -> None:
-    async def run() -> None:
-        reaper = Reaper()
-        loop = asyncio.get_running_loop()
-        reaper.install(loop)
-        try:
-            await asyncio.wait_for(scenario(reaper), 10)
-        finally:
-            loop.remove_signal_handler(signal.SIGCHLD)
-
-    asyncio.run(run())
 
 
 def launch(*argv: str) -> int:
@@ -180,3 +166,36 @@ def test_spawn_of_what_is_missing_is_an_os_error_and_leaks_nothing() -> None:
 
 def test_exit_is_plain_data() -> None:
     assert Exit(1, 2) == Exit(1, 2)
+
+
+def test_spawn_gives_as_many_descriptors_as_it_is_given_and_no_more() -> None:
+    async def scenario(reaper: Reaper) -> None:
+        pipes = [os.pipe() for _ in range(6)]
+        # The last first: sources among the targets' own numbers must not overwrite each other.
+        fds = [writer for _, writer in reversed(pipes)]
+        script = "for fd in 0 1 2 3 4 5; do echo $fd >&$fd; done; exec ls /proc/self/fd"
+        _, exited = reaper.spawn(("sh", "-c", script), NULL, fds)
+        for fd in fds:
+            os.close(fd)
+        assert (await exited).status == 0
+        said = [os.read(reader, 100).decode().split() for reader, _ in reversed(pipes)]
+        # `ls` has those six, and the directory that it reads.
+        assert set(said.pop(1)) - inherited_fds() == {"0", "1", "2", "3", "4", "5", "6"}
+        assert said == [["0"], ["2"], ["3"], ["4"], ["5"]]
+        for reader, _ in pipes:
+            os.close(reader)
+
+    with_reaper(scenario)
+
+
+def test_spawn_takes_one_descriptor_several_times() -> None:
+    async def scenario(reaper: Reaper) -> None:
+        reader, writer = os.pipe()
+        script = "echo a; echo b >&2; echo c >&5"
+        _, exited = reaper.spawn(("sh", "-c", script), NULL, (writer,) * 6)
+        os.close(writer)
+        assert (await exited).status == 0
+        assert os.read(reader, 100) == b"a\nb\nc\n"
+        os.close(reader)
+
+    with_reaper(scenario)

@@ -44,7 +44,7 @@ def test_container_takes_nothing_in_where_nothing_can_run(status: Status) -> Non
     async def scenario(world: World) -> None:
         made = await container(world)
         made.process.status = status
-        with pytest.raises(FailedPreconditionError, match="^container c "):
+        with pytest.raises(FailedPreconditionError, match=r"^container c "):
             made.add(EXEC)
         assert made.executed == {}
 

@@ -46,7 +46,7 @@ def test_process_ends_once_and_says_how() -> None:
         state = process.describe()
         assert (state.status, state.exit_status) == (task_pb2.STOPPED, 3)
         assert state.exited_at.ToNanoseconds() == 5
-        with pytest.raises(NotFoundError, match="^process e "):
+        with pytest.raises(NotFoundError, match=r"^process e "):
             process.end(Ended(4))
 
     in_world(scenario)
@@ -57,7 +57,7 @@ def test_process_checks_without_a_change() -> None:
         process = Process("c", "container c", task_pb2.CreateTaskRequest(), INIT)
         process.check(Verb.START)
         assert process.status is Status.CREATED
-        with pytest.raises(FailedPreconditionError, match="^container c "):
+        with pytest.raises(FailedPreconditionError, match=r"^container c "):
             process.check(Verb.PAUSE)
 
     in_world(scenario)
