@@ -60,6 +60,16 @@ test-conformance: setup ## play containerd's side, against runc's shim and ours
 test-cri: setup ## pods through a real containerd
 	$(BIN)/python -m pytest tests/cri
 
+.PHONY: stacks test-matrix test-cgroup2
+stacks: ## newer containerds, runc, crun and a cgroup v2 kernel, from newer suites of Debian
+	tests/stacks/provision.sh
+
+test-matrix: setup stacks ## pods through containerd 1.6, 1.7 and 2.1, and a table
+	$(BIN)/python -m tests.stacks.matrix
+
+test-cgroup2: setup stacks ## what depends on the cgroup hierarchy, on a kernel with cgroup v2 alone
+	$(BIN)/python -m tests.stacks.cgroup2
+
 .PHONY: demo
 demo: setup ## a pod with a Wasm and a Linux container, visibly working
 	$(BIN)/python -m demo

@@ -35,7 +35,7 @@ def main() -> int:
     say("Tandem: a Wasm container and a Linux container in one pod")
     with step("get CPython for WASI, hashes checked"):
         python = guests.cpython_wasm()
-    containerd = Containerd()
+    containerd = Containerd("1.6")
     try:
         with step("start a private containerd, with CRI and a pod network"):
             containerd.start()

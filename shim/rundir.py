@@ -93,8 +93,3 @@ class RunDir:
 def gateway_socket(task_socket: Path) -> Path:
     """The gRPC socket of the pod whose task socket this is."""
     return task_socket.with_name(task_socket.name + _GATEWAY_SUFFIX)
-
-
-def task_socket_of(address: str) -> Path:
-    """The task socket of the pod that `start` answered this address for."""
-    return Path(address.removeprefix("unix://").removesuffix(_GATEWAY_SUFFIX))

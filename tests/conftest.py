@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import leaks
+from tests.support.containerd_config import RELEASES, TRANSPORTS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,6 +17,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--shim",
         metavar="PATH",
         help="run tests/conformance on this shim v2 binary (default: runc's shim and ours)",
+    )
+    parser.addoption(
+        "--oci-runtime",
+        metavar="NAME",
+        default="runc",
+        help="which OCI runtime our shim runs in tests/conformance (default: runc)",
+    )
+    parser.addoption(
+        "--containerd",
+        choices=RELEASES,
+        default="1.6",
+        help="run tests/cri on this line of containerd (default: 1.6, this Debian's own)",
+    )
+    parser.addoption(
+        "--transport",
+        choices=TRANSPORTS,
+        default="ttrpc",
+        help="what containerd and our shim speak in tests/cri and tests/conformance",
     )
 
 

@@ -21,10 +21,11 @@ from shim.api import task_pb2
 from shim.cgroup import Cgroup
 from shim.daemon.params import Params
 from shim.daemon.poststop import run_poststop
+from shim.daemon.reply import decode_address
 from shim.errdefs import InternalError
 from shim.record import COMPANION, Record, read_pid, read_record, remove_record
 from shim.rootfs import unmount_rootfs
-from shim.rundir import RunDir, task_socket_of
+from shim.rundir import RunDir
 
 _RUNTIME_TIMEOUT_S = 4.0
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
@@ -69,10 +70,10 @@ def _answer(pid: int) -> bytes:
 def _socket_of(bundle: Path, run_dir: RunDir) -> Path | None:
     """The pod's task socket, if its shim is gone, or cut off from containerd, and left a socket."""
     try:
-        path = task_socket_of((bundle / "address").read_text())
+        path = decode_address((bundle / "address").read_text())
     except OSError:
         return None
-    if path.parent != run_dir.task_sockets:
+    if path is None or path.parent != run_dir.task_sockets:
         return None
     if sockets.has_lost_gateway(path):
         return path

@@ -26,7 +26,7 @@ class NewGateway:
 
     def __init__(self, run_dir: RunDir, task_socket: Path) -> None:
         self._task_socket = task_socket
-        self._temporary = run_dir.task_sockets / f"new-{os.getpid()}"
+        self._temporary = run_dir.task_sockets / f"grpc-{os.getpid()}"
         self._temporary.unlink(missing_ok=True)
         self.lifeline, theirs = socket.socketpair()
         self._pid = fork()

@@ -54,3 +54,13 @@ def encode_address(address: str, caller: Caller) -> bytes:
 def encode_grpc_address(path: Path) -> bytes:
     """What `start` prints for a pod behind gRPC; containerd 1.7 dials a path without a scheme."""
     return json.dumps({"version": 2, "address": str(path), "protocol": "grpc"}).encode()
+
+
+def decode_address(text: str) -> Path | None:
+    """The pod's task socket, given what the bundle's `address` holds; None for nonsense."""
+    if not text.startswith("{"):
+        return Path(text.removeprefix("unix://"))
+    try:
+        return Path(json.loads(text)["address"]).with_suffix("")
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -157,14 +157,15 @@ def _pod(
 
 def _answer(plan: StartPlan, view: Path, *, has_gateway: bool) -> bytes:
     """What to print; the bundle then holds the address, too."""
-    if has_gateway:
-        _require_grpc_by_environment(plan)
-        path = gateway_socket(plan.socket_path)
-        _write_address(view, str(path))
-        return encode_grpc_address(path)
     address = f"unix://{plan.socket_path}"
-    _write_address(view, address)
-    return encode_address(address, plan.caller)
+    if not has_gateway:
+        _write_address(view, address.encode())
+        return encode_address(address, plan.caller)
+    _require_grpc_by_environment(plan)
+    reply = encode_grpc_address(gateway_socket(plan.socket_path))
+    # All of it: containerd 1.7 reads the file as it reads what is printed.
+    _write_address(view, reply)
+    return reply
 
 
 def _require_grpc_by_environment(plan: StartPlan) -> None:
@@ -187,11 +188,11 @@ def _group(view: Path, bundle: Path, container_id: str) -> str:
     return container_id
 
 
-def _write_address(bundle: Path, address: str) -> None:
+def _write_address(bundle: Path, address: bytes) -> None:
     """Leave the address where containerd 1.x looks for it after a restart, whole or not at all."""
     fd = os.open(bundle / ".address", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, address.encode())
+        os.write(fd, address)
     finally:
         os.close(fd)
     (bundle / ".address").rename(bundle / "address")

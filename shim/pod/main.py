@@ -32,6 +32,7 @@ from shim.pod.params import Pod
 from shim.pod.rehearsal import rehearse
 from shim.pod.server import TtrpcServer
 from shim.process.reaper import Reaper
+from shim.rundir import gateway_socket
 from shim.task.service import TaskService
 
 _log = structlog.get_logger()
@@ -130,6 +131,8 @@ class PodShim:
 
     def _shut_down(self) -> None:
         """End soon: the answer to Shutdown still has to leave."""
+        # In this order: whoever binds the pod's socket anew has a gateway of its own.
+        gateway_socket(self._pod.socket_path).unlink(missing_ok=True)
         self._pod.socket_path.unlink(missing_ok=True)
         self._loop.call_soon(self._end)
 

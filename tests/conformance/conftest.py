@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.differences import TANDEM_ONLY, TANDEM_ONLY_PREFIXES
+from tests.conformance.differences import TANDEM_ONLY, TANDEM_ONLY_PREFIXES, TTRPC_ONLY
 from tests.conformance.workloads import WORKLOADS, Workload, make_image
 from tests.support import leaks
 from tests.support.shim_process import NAMESPACE, ShimBinary, ShimManager
@@ -23,7 +23,13 @@ TANDEM = Path(__file__).parents[2] / ".venv/bin/containerd-shim-tandem-v1"
 
 def shims(config: pytest.Config) -> list[Path]:
     given = config.getoption("--shim")
-    return [Path(given).absolute()] if given else [REFERENCE, TANDEM]
+    if given:
+        return [Path(given).absolute()]
+    return [TANDEM] if over_grpc(config) else [REFERENCE, TANDEM]
+
+
+def over_grpc(config: pytest.Config) -> bool:
+    return bool(config.getoption("--transport") == "grpc")
 
 
 def is_tandem(shim: Path) -> bool:
@@ -47,9 +53,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what `TANDEM_ONLY` says that the reference does not have."""
+    """Leave out what `differences` says that the reference, or the transport, does not have."""
 
     def has(item: pytest.Item) -> bool:
+        if over_grpc(config) and getattr(item, "originalname", "") in TTRPC_ONLY:
+            return False
         callspec = getattr(item, "callspec", None)
         params = callspec.params if callspec is not None else {}
         if "shim" not in params or is_tandem(params["shim"]):
@@ -79,8 +87,12 @@ def image(session_directory: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def home(session_directory: Path) -> Iterator[TandemHome]:
-    home = TandemHome(session_directory / "t")
+def home(session_directory: Path, pytestconfig: pytest.Config) -> Iterator[TandemHome]:
+    home = TandemHome(
+        session_directory / "t",
+        pytestconfig.getoption("--oci-runtime"),
+        pytestconfig.getoption("--transport"),
+    )
     leaks.watch(home.run_dir / "s")
     leaks.watch(home.run_dir / "runc")
     leaks.allow_reserve(home.socket)
@@ -91,7 +103,7 @@ def home(session_directory: Path) -> Iterator[TandemHome]:
 @pytest.fixture(scope="session")
 def shim(request: pytest.FixtureRequest, home: TandemHome, image: Path) -> ShimBinary:
     """The binary; ours has its daemon running, which a first `start` brings up."""
-    binary = ShimBinary(request.param, home.environment)
+    binary = ShimBinary(request.param, home.environment, request.config.getoption("--transport"))
     if binary.is_tandem and home.daemon_pid is None:
         directory = Path(tempfile.mkdtemp(prefix="td", dir="/tmp"))
         manager = ShimManager(binary, directory, image)

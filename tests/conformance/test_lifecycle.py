@@ -15,8 +15,8 @@ from tests.support.bundle import HOST_PIDS
 from tests.support.failing import fails
 from tests.support.leaks import cgroups, wait_until
 from tests.support.shim_process import ShimManager, alive, mounted_below
-from tests.support.shim_task import Task
-from tests.support.ttrpc_client import RpcError, TtrpcClient
+from tests.support.shim_task import Task, dial_task
+from tests.support.ttrpc_client import RpcError
 
 CREATED, RUNNING, STOPPED = task_pb2.CREATED, task_pb2.RUNNING, task_pb2.STOPPED
 
@@ -125,13 +125,13 @@ def test_wait_answers_every_waiter_before_and_after(
     manager: ShimManager, workload: Workload
 ) -> None:
     task = manager.created(manager.bundle(workload.sleep()))
-    other = TtrpcClient(task.address)
+    other = dial_task(task.address)
     try:
         early = [task.begin_wait() for _ in range(30)]
         task.start()
         late = [task.begin_wait() for _ in range(30)]
         request = task_pb2.WaitRequest(id=task.id)
-        elsewhere = other.begin("containerd.task.v2.Task", "Wait", request)
+        elsewhere = other.begin(task.service, "Wait", request)
         assert not task.client.answered(early[0], within_s=0.2)
         assert task.state().status == RUNNING
         task.kill(signal.SIGKILL)

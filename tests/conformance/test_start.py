@@ -12,11 +12,15 @@ from shim.api import info_pb2
 from tests.conformance.workloads import Workload
 from tests.support.bundle import Bundle
 from tests.support.leaks import wait_until
-from tests.support.shim_process import ShimManager, alive
+from tests.support.shim_process import Answer, ShimManager, alive
 
 
 def socket_path(address: str) -> Path:
     return Path(address.removeprefix("unix://"))
+
+
+def address(output: bytes) -> str:
+    return Answer(0, output, b"").address
 
 
 def test_start_prints_an_address_that_listens_and_nothing_else(manager: ShimManager) -> None:
@@ -64,8 +68,8 @@ def test_start_of_another_pod_makes_another_shim(manager: ShimManager) -> None:
 def test_start_of_two_at_once_makes_two_shims(manager: ShimManager) -> None:
     bundles = [manager.bundle(["/bin/true"]) for _ in range(2)]
     processes = [manager.spawn_start(bundle) for bundle in bundles]
-    outputs = [process.communicate(timeout=20)[0].decode() for process in processes]
-    tasks = [manager.connect(*pair) for pair in zip(bundles, outputs, strict=True)]
+    addresses = [address(process.communicate(timeout=20)[0]) for process in processes]
+    tasks = [manager.connect(*pair) for pair in zip(bundles, addresses, strict=True)]
     assert len({task.connect().shim_pid for task in tasks}) == 2
 
 
@@ -141,9 +145,10 @@ def test_start_raced_within_a_pod_makes_one_shim(manager: ShimManager, count: in
     group = manager.new_id()
     bundles = [manager.bundle(["/bin/true"], group=group) for _ in range(count)]
     processes = [manager.spawn_start(bundle) for bundle in bundles]
-    outputs = [process.communicate(timeout=20)[0].decode().strip() for process in processes]
+    outputs = [process.communicate(timeout=20)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * count, outputs
-    tasks = [manager.connect(*pair) for pair in zip(bundles, outputs, strict=True)]
+    addresses = map(address, outputs)
+    tasks = [manager.connect(*pair) for pair in zip(bundles, addresses, strict=True)]
     assert len({task.connect().shim_pid for task in tasks}) == 1
     assert len(set(outputs)) == 1
 

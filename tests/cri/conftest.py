@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support import images, leaks, probe
 from tests.support.containerd import Containerd
-from tests.support.pods import Container, ContainerSpec, Pod
+from tests.support.pods import Container, ContainerSpec, Pod, Volume
 from tests.support.waiting import wait_for
 
 
@@ -32,17 +34,61 @@ REFERENCE = Case("runc", probe.LINUX)
 WASM = Case("tandem", probe.WASM)
 LINUX = [REFERENCE, Case("tandem", probe.LINUX), Case("tandem-crun", probe.LINUX)]
 EVERY_KIND = [*LINUX, WASM]
+OURS = [case for case in EVERY_KIND if case != REFERENCE]
 
 
 def kinds(cases: list[Case]) -> pytest.MarkDecorator:
-    """Run a test with each of these cases as `case`."""
+    """Run a test with each of these cases as `case`; those of a file that share a pod in a row."""
     names = [f"{case.handler}-{case.image.split(':')[0].split('-')[-1]}" for case in cases]
-    return pytest.mark.parametrize("case", cases, ids=names)
+    return pytest.mark.parametrize("case", cases, ids=names, scope="module")
+
+
+@dataclass(frozen=True)
+class Home:
+    """A pod that tests of a file share, with containers that stay; `shared` is their /shared."""
+
+    pod: Pod
+    probe: Container
+    shell: Container
+    shared: Path
+    volumes: tuple[Volume, ...]
+
+
+@pytest.fixture(scope="module")
+def home(containerd: Containerd, case: Case) -> Iterator[Home]:
+    """The probe of the case, and a Linux container with a shell; under `tandem` both kinds run."""
+    with containerd.pod("home", case.handler) as pod:
+        shared = pod.volume("shared")
+        volumes = (Volume(shared, "/shared"),)
+        more: dict[str, Any] = {"volumes": volumes, "env": {"COLOUR": "blue"}}
+        command = ["sh", "-c", "sleep 3600; true"]
+        shell = pod.start(ContainerSpec("shell", images.BUSYBOX, command, **more))
+        if case in LINUX and case != REFERENCE:
+            WASM.start(pod, "sleep", "3600")
+        yield Home(pod, case.start(pod, "sleep", "3600", **more), shell, shared, volumes)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What `--containerd` and `--transport` chose for this session."""
+
+    release: str
+    transport: str
+
+    def containerd(self) -> Containerd:
+        """Another private containerd of this kind, for a with statement."""
+        return Containerd(self.release, self.transport)
 
 
 @pytest.fixture(scope="session")
-def containerd() -> Iterator[Containerd]:
-    with Containerd() as started:
+def stack(request: pytest.FixtureRequest) -> Stack:
+    options = request.config.option
+    return Stack(options.containerd, options.transport)
+
+
+@pytest.fixture(scope="session")
+def containerd(stack: Stack) -> Iterator[Containerd]:
+    with stack.containerd() as started:
         import_test_images(started)
         start_daemon(started)
         yield started
@@ -50,13 +96,17 @@ def containerd() -> Iterator[Containerd]:
 
 @pytest.fixture(autouse=True)
 def _nothing_left(containerd: Containerd) -> Iterator[None]:
-    """After each test: no pod, and no process or mount that a pod had."""
+    """After each test: no pod, and no process or mount that a pod of the test's own had."""
+    pods, processes = containerd.cri.pod_ids(), pids_of_pods(containerd)
+    mounts = rootfs_mounts(containerd)
     yield
-    pods = containerd.cri.pod_ids()
-    containerd.cri.remove_all_pods()
-    assert pods == [], "the test left pods behind"
-    wait_for("end of every shim and container", lambda: not containerd.pod_processes())
-    wait_for("unmounting of every rootfs", lambda: not rootfs_mounts(containerd))
+    left = set(containerd.cri.pod_ids()) - set(pods)
+    for pod in left:
+        containerd.cri.stop_pod(pod)
+        containerd.cri.remove_pod(pod)
+    assert left == set(), "the test left pods behind"
+    wait_for("end of what ran in pods", lambda: pids_of_pods(containerd) <= processes)
+    wait_for("unmounting of every rootfs", lambda: rootfs_mounts(containerd) <= mounts)
 
 
 def import_test_images(containerd: Containerd) -> None:
@@ -65,6 +115,7 @@ def import_test_images(containerd: Containerd) -> None:
     containerd.import_image(images.busybox_image(folder / "busybox.tar"))
     for name in (probe.LINUX, probe.WASM):
         containerd.import_image(probe.probe_image(folder / "probe.tar", name))
+    containerd.import_image(probe.both_image(folder / "both.tar"))
 
 
 def start_daemon(containerd: Containerd) -> None:
@@ -74,7 +125,13 @@ def start_daemon(containerd: Containerd) -> None:
     leaks.allow_reserve(containerd.tandem_socket)
 
 
-def rootfs_mounts(containerd: Containerd) -> list[str]:
-    """Every mounted root file system of a container."""
+def pids_of_pods(containerd: Containerd) -> set[int]:
+    """The pids, on this machine, of everything that pods account for."""
+    return {process.host_pid for process in containerd.pod_processes()}
+
+
+def rootfs_mounts(containerd: Containerd) -> set[str]:
+    """Where the root file systems of containers are mounted."""
     mounts = containerd.room.path("/proc/1/mounts").read_text().splitlines()
-    return [line for line in mounts if line.split()[1].endswith("/rootfs")]
+    points = {line.split()[1] for line in mounts}
+    return {point for point in points if point.endswith("/rootfs")}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.cri.conftest import WASM, import_test_images
+from tests.cri.conftest import WASM, Stack, import_test_images
 from tests.support import probe
 from tests.support.api import cri_pb2 as api
 from tests.support.containerd import Containerd
@@ -17,9 +17,9 @@ pytestmark = [pytest.mark.root, pytest.mark.containerd, pytest.mark.slow]
 
 
 @pytest.fixture
-def containerd() -> Iterator[Containerd]:
+def containerd(stack: Stack) -> Iterator[Containerd]:
     """A containerd for each test: its daemon does not outlive it."""
-    with Containerd() as started:
+    with stack.containerd() as started:
         import_test_images(started)
         yield started
 

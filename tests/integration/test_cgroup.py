@@ -113,17 +113,23 @@ def test_processors_are_pinned_only_where_the_spec_says() -> None:
             new_cgroup("pinned", Resources(cpuset_cpus="0"))
         return
     plain = new_cgroup("plain", Resources())
-    pinned = new_cgroup("pinned", Resources(cpuset_cpus="0"))
     try:
         assert not any("cpuset" in path.parts for path in plain.paths)
-        assert value(pinned, "cpuset.cpus") == "0"
-        pid = join(pinned)
-        assert os.sched_getaffinity(pid) == {0}
-        pinned.kill()
-        os.waitpid(pid, 0)
+        check_pinned(new_cgroup("pinned", Resources(cpuset_cpus="0")))
     finally:
         remove_cgroup(plain)
-        remove_cgroup(pinned)
+
+
+def check_pinned(group: Cgroup) -> None:
+    """Processes of the group run on the first processor alone; then it is removed."""
+    try:
+        assert value(group, "cpuset.cpus") == "0"
+        pid = join(group)
+        assert os.sched_getaffinity(pid) == {0}
+        group.kill()
+        os.waitpid(pid, 0)
+    finally:
+        remove_cgroup(group)
 
 
 def test_a_process_is_moved_with_all_its_threads(group: Cgroup) -> None:

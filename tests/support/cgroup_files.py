@@ -36,6 +36,11 @@ class CgroupFiles:
     def cpu_quota_us(self) -> int:
         return self.number("cpu.cfs_quota_us", "cpu.max")
 
+    def cpu_period_us(self) -> int:
+        if UNIFIED:
+            return int(self.text("cpu.max").split()[1])
+        return int(self.text("cpu.cfs_period_us"))
+
     def cpu_shares(self) -> int:
         """Return the shares; on v2 the weight, which is another scale."""
         return self.number("cpu.shares", "cpu.weight")
@@ -45,6 +50,13 @@ class CgroupFiles:
 
     def memory_usage(self) -> int:
         return self.number("memory.usage_in_bytes", "memory.current")
+
+    def working_set(self) -> int:
+        """Return what a kubelet counts: usage, less files that were not used of late."""
+        name = "inactive_file" if UNIFIED else "total_inactive_file"
+        lines = self.text("memory.stat").splitlines()
+        inactive = next(line for line in lines if line.split()[0] == name)
+        return self.memory_usage() - int(inactive.split()[1])
 
     def pids_limit(self) -> int:
         return self.number("pids.max", "pids.max")

@@ -1,9 +1,9 @@
 """A private containerd with CRI and a pod network, in a folder and in namespaces of its own.
 
-`with Containerd() as containerd` is ready to run pods when the block begins, and leaves nothing
-behind when it ends: no process, mount, link, cgroup or file. The runtime handlers are `runc`,
-`tandem` and `tandem-crun`. The shim's daemon belongs to this containerd alone: its socket and its
-configuration lie in the same folder (TANDEM_SOCKET, TANDEM_CONFIG).
+`with Containerd("1.6") as containerd` is ready to run pods when the block begins, and leaves
+nothing behind when it ends: no process, mount, link, cgroup or file. The runtime handlers are
+`runc`, `tandem` and `tandem-crun`. The shim's daemon belongs to this containerd alone: its
+socket and its configuration lie in the same folder (TANDEM_SOCKET, TANDEM_CONFIG).
 """
 
 import os
@@ -32,7 +32,8 @@ class Containerd:
 
     def __init__(
         self,
-        release: str = "1.6",
+        release: str,
+        transport: str = "ttrpc",
         *,
         cache: Path | None = None,
         env: Mapping[str, str] | None = None,
@@ -41,11 +42,13 @@ class Containerd:
 
         Args:
             release: a key of RELEASES.
+            transport: what it and our shim speak, one of TRANSPORTS.
             cache: the shim's folder of compiled modules; none means one of its own, removed at the
                 end.
             env: further environment of containerd, which the shim inherits.
         """
         self._release = RELEASES[release]
+        self._transport = transport
         self._cache = cache
         self._env = dict(env or {})
         self._room: Room | None = None
@@ -103,7 +106,7 @@ class Containerd:
         """
         self.folder = Path(tempfile.mkdtemp(prefix="tandem-"))
         self.name = self.folder.name
-        self._release.write(self.folder, self._cache or self.folder / "cache")
+        self._release.write(self.folder, self._cache or self.folder / "cache", self._transport)
         self.tandem_socket.parent.mkdir(mode=0o700)
         self._room = Room()
         self._cri = Cri(self.address)
@@ -236,7 +239,7 @@ class Containerd:
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
 
     def _environment(self) -> dict[str, str]:
-        programs = (Path(sys.executable).parent, self._release.containerd.parent)
+        programs = (Path(sys.executable).parent, *self._release.search_path)
         path = os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         return {
             **os.environ,

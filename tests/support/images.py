@@ -56,6 +56,7 @@ class ImageConfig:
     env: Mapping[str, str] = field(default_factory=dict)
     workdir: str = ""
     user: str = ""
+    stop_signal: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     platform: str = "linux/amd64"
 
@@ -97,20 +98,24 @@ def build_image(
 
 def busybox_image(target: Path, name: str = BUSYBOX) -> Path:
     """Write an image of Debian's busybox and a link for each applet; its command is `sh`."""
+    return build_image(target, name, busybox_files(), ImageConfig(cmd=["sh"], env={"PATH": "/bin"}))
+
+
+def busybox_files() -> dict[str, Content]:
+    """Debian's busybox, a link for each applet, and the files and folders that they expect."""
     listed = subprocess.run(
         [BUSYBOX_BINARY, "--list"], check=True, capture_output=True, text=True
     ).stdout.split()
     files: dict[str, Content] = {
         f"/bin/{applet}": Symlink("busybox") for applet in listed if applet != "busybox"
     }
-    files |= {
+    return files | {
         "/bin/busybox": (BUSYBOX_BINARY.read_bytes(), 0o755),
         "/etc/passwd": b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
         "/etc/group": b"root:x:0:\nnogroup:x:65534:\n",
         "/root": Directory(0o700),
         "/tmp": Directory(0o1777),
     }
-    return build_image(target, name, files, ImageConfig(cmd=["sh"], env={"PATH": "/bin"}))
 
 
 def pause_image(target: Path, name: str = PAUSE) -> Path:
@@ -207,6 +212,7 @@ def _config_document(config: ImageConfig, layer_digest: str) -> dict[str, object
         "Env": [f"{name}={value}" for name, value in config.env.items()],
         "WorkingDir": config.workdir,
         "User": config.user,
+        "StopSignal": config.stop_signal,
         "Labels": dict(config.labels),
     }
     return {

@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from tests.support.waiting import PATIENCE
+
 TOKEN = f"tdm{os.getpid():x}"
 """In the name of every container id and directory of this session."""
 
 # A shim whose containerd is gone tries for 5 s to deliver its last events. Who leaves nothing waits
 # for nothing.
-GRACE_S = 8.0
+GRACE_S = 8.0 * PATIENCE
 PR_SET_CHILD_SUBREAPER = 36
 _watched: list[Path] = []
 _reserves: list[Path] = []
@@ -261,7 +263,7 @@ def _reaped(before: Snapshot) -> bool:
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 5.0) -> bool:
     """Poll a condition; returns its last value."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * PATIENCE
     while not condition():
         if time.monotonic() > deadline:
             return False

@@ -4,12 +4,13 @@
 it with all its containers. A container's log is the file that containerd writes for the kubelet.
 """
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.support.api import cri_pb2 as api
 from tests.support.cri import Cri, CriError
@@ -38,12 +39,17 @@ class ContainerSpec:
     volumes: Sequence[Volume] = ()
     user: int | None = None
     group: int | None = None
+    groups: Sequence[int] = ()
     readonly_rootfs: bool = False
     memory_bytes: int = 0
     cpu_quota_us: int = 0
     annotations: Mapping[str, str] = field(default_factory=dict)
     stdin: bool = False
+    stdin_once: bool = False
     tty: bool = False
+    pid: "api.NamespaceMode.ValueType" = api.CONTAINER
+    pid_target: str = ""
+    network: "api.NamespaceMode.ValueType" = api.POD
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,21 @@ class Container:
         self.spec = spec
         self.log_path = log
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Removal stops, too, but fails where the end comes by itself at the same moment.
+        if self.is_running():
+            self.stop(grace=0)
+            self.wait()
+        self.remove()
+
     def start(self, timeout: float = 60.0) -> Self:
         """Start it; the timeout is in seconds."""
         request = api.StartContainerRequest(container_id=self.id)
@@ -94,10 +115,19 @@ class Container:
         request = api.ContainerStatusRequest(container_id=self.id)
         return self._cri.call(request, api.ContainerStatusResponse).status
 
-    def info(self) -> dict[str, str]:
-        """What containerd tells verbosely: JSON under "info", with the pid and the OCI spec."""
+    def info(self) -> dict[str, Any]:
+        """What containerd tells verbosely, such as "pid" and "runtimeSpec"."""
         request = api.ContainerStatusRequest(container_id=self.id, verbose=True)
-        return dict(self._cri.call(request, api.ContainerStatusResponse).info)
+        answer = self._cri.call(request, api.ContainerStatusResponse)
+        found: dict[str, Any] = json.loads(answer.info["info"])
+        return found
+
+    def update(self, timeout: float = 60.0, **resources: Any) -> None:
+        """Change its limits in place; the names are those of LinuxContainerResources."""
+        request = api.UpdateContainerResourcesRequest(
+            container_id=self.id, linux=api.LinuxContainerResources(**resources)
+        )
+        self._cri.call(request, api.UpdateContainerResourcesResponse, timeout)
 
     def is_running(self) -> bool:
         """Whether it has been started and has not ended."""
@@ -115,12 +145,17 @@ class Container:
     def exec(self, *command: str, timeout: int = 30) -> ExecResult:
         """Run a command inside; the timeout is in seconds."""
         request = api.ExecSyncRequest(container_id=self.id, cmd=command, timeout=timeout)
-        answer = self._cri.call(request, api.ExecSyncResponse, timeout + 5.0)
+        answer = self._cri.call(request, api.ExecSyncResponse, timeout + 20.0)
         return ExecResult(
             answer.exit_code,
             answer.stdout.decode(errors="replace"),
             answer.stderr.decode(errors="replace"),
         )
+
+    def reopen_log(self) -> None:
+        """Have its log go on in a new file, after somebody moved the old one away."""
+        request = api.ReopenContainerLogRequest(container_id=self.id)
+        self._cri.call(request, api.ReopenContainerLogResponse)
 
     def log(self) -> list[LogLine]:
         """What it has written so far, in the order in which containerd got it."""
@@ -264,8 +299,11 @@ class Pod:
 
 def _container_config(spec: ContainerSpec, attempt: int, log_path: str) -> api.ContainerConfig:
     security = api.LinuxContainerSecurityContext(
-        namespace_options=api.NamespaceOption(pid=api.CONTAINER),
+        namespace_options=api.NamespaceOption(
+            pid=spec.pid, target_id=spec.pid_target, network=spec.network
+        ),
         readonly_rootfs=spec.readonly_rootfs,
+        supplemental_groups=spec.groups,
     )
     if spec.user is not None:
         security.run_as_user.value = spec.user
@@ -294,6 +332,7 @@ def _container_config(spec: ContainerSpec, attempt: int, log_path: str) -> api.C
         annotations=dict(spec.annotations),
         log_path=log_path,
         stdin=spec.stdin,
+        stdin_once=spec.stdin_once,
         tty=spec.tty,
         linux=api.LinuxContainerConfig(resources=resources, security_context=security),
     )

@@ -1,5 +1,7 @@
 """The test guest `probe`, as an image for Linux and as one for WASI, from images/probe.c.
 
+A third image holds both, and busybox beside them: /bin/probe, /app.wasm, /tools/probe.wasm.
+
 `probe("say", "hello") + probe("exit", "3")` are the arguments of a container that does both.
 """
 
@@ -12,6 +14,7 @@ from tests.support.images import ImageConfig
 
 LINUX = "localhost/probe-linux:1"
 WASM = "localhost/probe-wasm:1"
+BOTH = "localhost/probe-both:1"
 
 SOURCE = Path(__file__).parent / "images" / "probe.c"
 
@@ -45,3 +48,19 @@ def probe_image(target: Path, name: str) -> Path:
             "/etc/motto.txt": b"two under one yoke\n",
         }
         return images.build_image(target, name, files, ImageConfig(entrypoint=["/app"]))
+
+
+def both_image(target: Path) -> Path:
+    """Write the image named BOTH; its entry point is the Wasm one."""
+    with tempfile.TemporaryDirectory(prefix="tandem-probe-") as folder:
+        module = compile_probe(WASM, Path(folder, "probe.wasm"))
+        module.chmod(0o644)
+        files: dict[str, images.Content] = {
+            **images.busybox_files(),
+            "/bin/probe": compile_probe(LINUX, Path(folder, "probe")),
+            "/app.wasm": module,
+            "/tools/probe.wasm": module,
+            "/etc/motto.txt": b"two under one yoke\n",
+        }
+        config = ImageConfig(entrypoint=["/app.wasm"], env={"PATH": "/bin"})
+        return images.build_image(target, BOTH, files, config)

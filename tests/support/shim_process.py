@@ -5,6 +5,7 @@ any shim v2 binary can be put under it.
 """
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -27,6 +28,9 @@ from tests.support.ttrpc_client import ClosedError, RpcError
 SANDBOX_ID = "io.kubernetes.cri.sandbox-id"
 NAMESPACE = "conformance"
 COMMAND_TIMEOUT_S = 20.0
+CONTAINERD_1_7 = (
+    "containerd github.com/containerd/containerd v1.7.24 88bf19b2105c8b17560993bee28a01ddc2f97182"
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class ShimBinary:
 
     path: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    transport: str = "ttrpc"
 
     @property
     def is_tandem(self) -> bool:
@@ -53,6 +58,12 @@ class Answer:
     def text(self) -> str:
         return self.stdout.decode()
 
+    @property
+    def address(self) -> str:
+        """The address that `start` printed, by itself or in the JSON of the newer lines."""
+        text = self.text.strip()
+        return str(json.loads(text)["address"]) if text.startswith("{") else text
+
 
 class ShimManager:
     """Plays containerd for one test: a state directory, an events socket, and the shims' life."""
@@ -67,6 +78,12 @@ class ShimManager:
         self.tasks: list[Task] = []
         self._bundles: list[Bundle] = []
         self._ids = iter(range(1_000_000))
+        self._publish_binary = Path("/usr/bin/containerd")
+        if shim.transport == "grpc":
+            # The only line of containerd that a shim can serve over gRPC.
+            self._publish_binary = directory / "containerd"
+            self._publish_binary.write_text(f"#!/bin/sh\necho '{CONTAINERD_1_7}'\n")
+            self._publish_binary.chmod(0o755)
 
     def new_id(self) -> str:
         return f"{leaks.TOKEN}-{self.directory.name}-{next(self._ids)}"
@@ -106,12 +123,14 @@ class ShimManager:
 
     def environment(self) -> dict[str, str]:
         ours = {"GOMAXPROCS": "2", "TTRPC_ADDRESS": str(self.events.path)}
+        if self.shim.transport == "grpc":
+            ours |= {"MAX_SHIM_VERSION": "2", "GRPC_ADDRESS": str(self.address)}
         return {**os.environ, **self.shim.environment, **ours}
 
     def arguments(self, container_id: str) -> list[str]:
         return [
             *(str(self.shim.path), "-namespace", NAMESPACE, "-address", str(self.address)),
-            *("-publish-binary", "/usr/bin/containerd", "-id", container_id),
+            *("-publish-binary", str(self._publish_binary), "-id", container_id),
         ]
 
     def spawn_start(
@@ -158,7 +177,7 @@ class ShimManager:
         """Run `start` and return the address that it printed."""
         answer = self.run_start(bundle, options=options)
         assert answer.status == 0, answer.text
-        return answer.text.strip()
+        return answer.address
 
     def run_delete(self, bundle: Bundle) -> Answer:
         done = subprocess.run(
@@ -206,7 +225,7 @@ class ShimManager:
 
     def finish(self, task: Task) -> None:
         """Take a task to its end as containerd and its client do, from whatever state it is in."""
-        with contextlib.suppress(ClosedError, FileNotFoundError, TimeoutError):
+        with contextlib.suppress(ClosedError, FileNotFoundError, TimeoutError, RpcError):
             self._end(task)
             task.shutdown()
         task.client.close()

@@ -11,12 +11,19 @@ from google.protobuf.message import Message
 
 from shim.api import runc_options_pb2, task_pb2
 from tests.support.bundle import Bundle, Input, Output, read_to_ends
+from tests.support.grpc_client import GrpcClient
 from tests.support.ttrpc_client import ClosedError, TtrpcClient
 
 M = TypeVar("M", bound=Message)
 TASK_V2 = "containerd.task.v2.Task"
+TASK_V3 = "containerd.task.v3.Task"
 SPEC_TYPES = "types.containerd.io/opencontainers/runtime-spec/1"
 """What containerd 1.6 calls the JSON documents of the OCI runtime specification."""
+
+
+def dial_task(address: str) -> TtrpcClient:
+    """Connect to what `start` told: a socket of gRPC's is a bare path."""
+    return TtrpcClient(address) if address.startswith("unix://") else GrpcClient(address)
 
 
 def json_message(kind: str, document: object) -> AnyMessage:
@@ -31,12 +38,13 @@ class Process:
         self.client = client
         self.id = container_id
         self.exec_id = exec_id
+        self.service = TASK_V3 if isinstance(client, GrpcClient) else TASK_V2
 
     def begin(self, method: str, request: Message) -> int:
-        return self.client.begin(TASK_V2, method, request)
+        return self.client.begin(self.service, method, request)
 
     def call(self, method: str, request: Message, into: type[M]) -> M:
-        return self.client.call(TASK_V2, method, request, into)
+        return self.client.call(self.service, method, request, into)
 
     def begin_start(self) -> int:
         return self.begin("Start", task_pb2.StartRequest(id=self.id, exec_id=self.exec_id))
@@ -140,7 +148,7 @@ class Task(Process):
     """One container's task, over the connection that containerd opened for it."""
 
     def __init__(self, bundle: Bundle, address: str) -> None:
-        super().__init__(TtrpcClient(address), bundle.container_id, "")
+        super().__init__(dial_task(address), bundle.container_id, "")
         self.bundle = bundle
         self.address = address
         self._execs = 0

@@ -13,7 +13,7 @@ from tests.support import leaks
 class TandemHome:
     """What TANDEM_SOCKET and TANDEM_CONFIG point to. Keep `directory` short: sun_path."""
 
-    def __init__(self, directory: Path, runtime: str = "runc") -> None:
+    def __init__(self, directory: Path, runtime: str = "runc", transport: str = "ttrpc") -> None:
         self.directory = directory
         self.run_dir = directory / "run"
         self.cache = directory / "cache"
@@ -22,6 +22,7 @@ class TandemHome:
         self.run_dir.mkdir(mode=0o700, parents=True)
         self.config.write_text(
             f'[cache]\ndirectory = "{self.cache}"\n[linux]\nruntime = "{runtime}"\n'
+            f'[shim]\ntransport = "{transport}"\n'
         )
 
     @property

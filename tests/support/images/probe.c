@@ -10,12 +10,21 @@
  *   stdin              copy standard input to standard output
  *   write PATH TEXT    write a file; a failure is printed with its reason and is not fatal
  *   ls PATH            the names in a directory, sorted
+ *   until PATH         wait until there is a file at that path
+ *   print TEXT         a text without a line's end
+ *   echo               answer every line of standard input with "got LINE"; "bye" ends it
+ *   tty                which of the standard streams are a terminal, as "yes yes no"
  *   lines COUNT        COUNT numbered lines on standard output
+ *   both COUNT         COUNT numbered lines on each of standard output and standard error
+ *   long COUNT         one line of COUNT letters on standard output
  *   eat MIB            take and touch memory, then print how much
  *   sleep SECONDS      sleep
+ *   burn MILLISECONDS  use a processor for so long
  *   spin               never return, without a system call
  *   abort              end by a trap or SIGABRT
  *   exit CODE          end with that status
+ *
+ * The module exports `greet`, too, to be called in the place of the command.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -81,6 +90,48 @@ static void eat(long mebibytes) {
   printf("ate %ld of %ld MiB\n", taken, mebibytes);
 }
 
+static void echo(void) {
+  char line[4096];
+  while (fgets(line, sizeof line, stdin) && strcmp(line, "bye\n")) {
+    printf("got %s", line);
+    fflush(stdout);
+  }
+}
+
+static void pause_for(long seconds, long nanoseconds) {
+  struct timespec length = {.tv_sec = seconds, .tv_nsec = nanoseconds};
+  nanosleep(&length, 0);
+}
+
+static void until(const char *path) {
+  for (FILE *file; !(file = fopen(path, "r")) || fclose(file);) pause_for(0, 20000000);
+}
+
+static long long milliseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static void burn(long length) {
+  for (long long end = milliseconds() + length; milliseconds() < end;)
+    for (volatile unsigned turn = 0; turn < 100000; turn++) { }
+}
+
+static void both(long count) {
+  for (long i = 0; i < count; i++) {
+    printf("out %ld\n", i);
+    fflush(stdout);
+    fprintf(stderr, "err %ld\n", i);
+  }
+}
+
+static const char *terminal(int descriptor) { return isatty(descriptor) ? "yes" : "no"; }
+
+#ifdef __wasi__
+__attribute__((export_name("greet"))) void greet(void) { printf("greetings\n"); }
+#endif
+
 static void do_command(int count, char **words) {
   const char *verb = words[0], *first = count > 1 ? words[1] : "";
   if (!strcmp(verb, "args")) for (int i = 1; i < count; i++) printf("%s\n", words[i]);
@@ -96,10 +147,14 @@ static void do_command(int count, char **words) {
   else if (!strcmp(verb, "ls")) list(first);
   else if (!strcmp(verb, "lines")) for (long i = 0; i < atol(first); i++) printf("line %ld\n", i);
   else if (!strcmp(verb, "eat")) eat(atol(first));
-  else if (!strcmp(verb, "sleep")) {
-    struct timespec length = {.tv_sec = atol(first)};
-    nanosleep(&length, 0);
-  }
+  else if (!strcmp(verb, "sleep")) pause_for(atol(first), 0);
+  else if (!strcmp(verb, "until")) until(first);
+  else if (!strcmp(verb, "print")) printf("%s", first);
+  else if (!strcmp(verb, "echo")) echo();
+  else if (!strcmp(verb, "tty")) printf("%s %s %s\n", terminal(0), terminal(1), terminal(2));
+  else if (!strcmp(verb, "both")) both(atol(first));
+  else if (!strcmp(verb, "long")) { for (long i = 0; i < atol(first); i++) putchar('a' + i % 26); puts(""); }
+  else if (!strcmp(verb, "burn")) burn(atol(first));
   else if (!strcmp(verb, "spin")) for (volatile unsigned turn = 0;; turn++) { }
   else if (!strcmp(verb, "abort")) abort();
   else if (!strcmp(verb, "exit")) exit(atoi(first));

@@ -19,6 +19,17 @@ echo 'not json' >> "$log"
 echo '["nor an object"]' >> "$log"
 exit 5"""
 
+# crun 1.28
+SAYS_WHY_IN_LINES = """
+cat >> "$log" <<END
+{
+  "msg": "no such image",
+  "level": "error",
+  "time": "2026-11-25T13:52:34.889559Z"
+}
+END
+exit 5"""
+
 
 def test_runtime_is_called_as_containerds_own_shim_calls_it(tmp_path: Path) -> None:
     fake = FakeRuntime(tmp_path)
@@ -129,8 +140,9 @@ def test_runtime_hands_stdio_to_the_container(tmp_path: Path) -> None:
     assert (tmp_path / "err").read_text() == "err\n"
 
 
-def test_runtime_failure_is_told_in_its_own_words(tmp_path: Path) -> None:
-    fake = FakeRuntime(tmp_path, SAYS_WHY)
+@pytest.mark.parametrize("says", [SAYS_WHY, SAYS_WHY_IN_LINES], ids=["a line", "lines"])
+def test_runtime_failure_is_told_in_its_own_words(tmp_path: Path, says: str) -> None:
+    fake = FakeRuntime(tmp_path, says)
 
     async def scenario(reaper: Reaper) -> None:
         with pytest.raises(InternalError) as caught:

@@ -1,0 +1,102 @@
+"""Run tests/cri on every stack, one after the other, and print a table of how they did.
+
+`python -m tests.stacks.matrix` ends with a line `N passed, N failed`, and with status 1 where
+anything failed: a test, its fixtures, or the whole run.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.support.containerd_config import RELEASES
+
+ROOT = Path(__file__).parents[2]
+STACKS = (("1.6", "ttrpc"), ("1.7", "ttrpc"), ("2.1", "ttrpc"), ("1.7", "grpc"))
+TIMEOUT_S = 20 * 60
+
+
+@dataclass(frozen=True)
+class Result:
+    """How the tests did on one stack."""
+
+    containerd: str
+    transport: str
+    passed: int
+    failed: int
+    seconds: float
+
+
+def counts(report: Path, status: int) -> tuple[int, int]:
+    """The numbers of passed and failed tests of a JUnit report.
+
+    Args:
+        report: what pytest wrote; not there if it did not come so far, which is a failure.
+        status: pytest's exit status. A failure that the report does not hold counts as one.
+    """
+    passed = failed = 0
+    if report.exists():
+        # A test that fails and then fails in its teardown too stands there twice.
+        tests: dict[tuple[str, str], bool] = {}
+        for case in ElementTree.parse(report).iter("testcase"):
+            key = (case.get("classname", ""), case.get("name", ""))
+            bad = case.find("failure") is not None or case.find("error") is not None
+            tests[key] = tests.get(key, False) or bad
+        failed = sum(tests.values())
+        passed = len(tests) - failed
+    return passed, failed or int(status != 0 or not passed)
+
+
+def run(release: str, transport: str, folder: Path) -> Result:
+    """Run the tests on one stack; their output is this process's."""
+    report = folder / f"{release}-{transport}.xml"
+    print(f"\n== containerd {release} over {transport}", flush=True)
+    begun = time.monotonic()
+    chosen = ["--containerd", release, "--transport", transport, f"--junitxml={report}"]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "--quiet", "tests/cri", *chosen],
+            check=False,
+            cwd=ROOT,
+            timeout=TIMEOUT_S,
+        )
+        status = done.returncode
+    except subprocess.TimeoutExpired:
+        status = 1
+    passed, failed = counts(report, status)
+    return Result(version(release), transport, passed, failed, time.monotonic() - begun)
+
+
+def version(release: str) -> str:
+    """What the daemon calls itself, such as 1.7.24~ds1."""
+    command = [str(RELEASES[release].containerd), "--version"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return printed.split()[2]
+
+
+def table(results: Sequence[Result]) -> str:
+    """The results, a line each below a heading, and their sum alone in the last line."""
+    lines = [f"{'containerd':<16}{'transport':<12}{'passed':>7}{'failed':>8}{'time':>8}"]
+    for result in results:
+        minutes, seconds = divmod(round(result.seconds), 60)
+        lines.append(
+            f"{result.containerd:<16}{result.transport:<12}{result.passed:>7}{result.failed:>8}"
+            f"{f'{minutes}:{seconds:02}':>8}"
+        )
+    passed, failed = (sum(getattr(r, name) for r in results) for name in ("passed", "failed"))
+    return "\n".join([*lines, f"{passed} passed, {failed} failed"])
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory(prefix="tandem-matrix-") as folder:
+        results = [run(*stack, Path(folder)) for stack in STACKS]
+    print(f"\n{table(results)}")
+    return int(any(result.failed for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
