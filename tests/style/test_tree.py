@@ -26,7 +26,6 @@ TESTED_IN = {
     "shim/engine/module.py": "tests/integration/test_engine.py",
     "shim/engine/run.py": "tests/integration/test_engine.py",
     "shim/daemon/poststop.py": "tests/conformance/test_docker.py",
-    "shim/instance/hooks.py": "tests/conformance/test_docker.py",
     "shim/gateway/server.py": "tests/integration/test_gateway.py",
     "shim/instance/init.py": "tests/integration/test_instance.py",
     "shim/instance/process.py": "tests/integration/test_instance.py",
