@@ -18,7 +18,7 @@ from shim.pod.container_request import ContainerRequest, read_request
 from shim.pod.execs import Execs, linux_execs, wasm_execs
 from shim.pod.group import ContainerGroup
 from shim.pod.node import Node
-from shim.pod.pid_namespace import is_the_nodes, make_private
+from shim.pod.pid_namespace import is_an_instances, make_private
 from shim.pod.program import WasmFile, find_wasm
 from shim.pod.wasm import WasmInstances
 from shim.process.child_streams import ChildStreams
@@ -95,7 +95,7 @@ class ContainerBuilder:
         init = LinuxInit(runtime, container.id, container.cgroup)
         if checkpoint:
             init = RestoredInit(runtime, container.id, container.cgroup, checkpoint)
-        if is_the_nodes(container.spec):
+        if is_an_instances(container.spec):
             make_private(container.bundle / "config.json")
         else:
             init.shares_pid_namespace = not any(

@@ -1,36 +1,40 @@
-"""Keeps Linux containers out of the node's pid namespace where their spec names it by accident.
+"""Keeps Linux containers out of the node's pid namespace where their spec gets there by a guest.
 
 A Wasm instance lives in the node's pid namespace, where it can do no harm: it makes no system call.
-`kubectl debug --target` on it has CRI write the path of that namespace into the spec of a Linux
-container, which could then see and signal every process of the node. Who is to have the node's pid
-namespace has no entry for one in its spec. Rules: such a container gets a namespace of its own.
+`kubectl debug --target` on it has CRI write the path of its namespace into the spec of a Linux
+container, which could then see and signal every process of the node. Rules: such a container gets a
+namespace of its own; one that names the namespace of any other process, a pod of the node's own
+namespaces among them, gets what it names.
 """
 
 import json
 import os
+import re
 from pathlib import Path
 
 from shim.errdefs import InvalidArgumentError
 from shim.oci.spec import Spec
 
-_OWN = "/proc/self/ns/pid"
+_PATH = re.compile(r"/proc/([0-9]+)/ns/pid")
 
 
-def is_the_nodes(spec: Spec) -> bool:
-    """Whether the spec names, by its path, the pid namespace of this process.
+def is_an_instances(spec: Spec) -> bool:
+    """Whether the spec names the pid namespace of a Wasm instance: of a fork of this process.
 
     Raises:
-        InvalidArgumentError: the path that it names is gone.
+        InvalidArgumentError: the process that it names is gone.
     """
     for namespace in spec.namespaces:
-        if namespace.type == "pid" and namespace.path:
+        found = _PATH.fullmatch(namespace.path) if namespace.type == "pid" else None
+        if found is not None:
             try:
-                return os.path.samestat(os.stat(namespace.path), os.stat(_OWN))  # noqa: PTH116
+                theirs = os.stat(f"/proc/{found[1]}/exe")  # noqa: PTH116 (it is no path to open)
             except OSError as error:
                 raise InvalidArgumentError(
                     f"pid namespace {namespace.path[:200]}: {error.strerror}; the container that it"
                     " was of has ended"
                 ) from error
+            return os.path.samestat(theirs, os.stat("/proc/self/exe"))  # noqa: PTH116
     return False
 
 

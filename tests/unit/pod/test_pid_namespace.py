@@ -1,7 +1,8 @@
-"""A pid namespace that a spec names by its path: the node's, another one, one that is gone."""
+"""A pid namespace that a spec names by its path: an instance's, another one, one that is gone."""
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from shim.errdefs import InvalidArgumentError
 from shim.oci.spec import Spec, parse_spec
-from shim.pod.pid_namespace import is_the_nodes, make_private
+from shim.pod.pid_namespace import is_an_instances, make_private
 
 OWN = f"/proc/{os.getpid()}/ns/pid"
 
@@ -22,34 +23,37 @@ def spec_with(*namespaces: dict[str, str]) -> Spec:
 
 @pytest.fixture
 def another() -> Iterator[str]:
-    """The pid namespace of a process that has one of its own."""
-    argv = ["unshare", "--pid", "--fork", "--kill-child", "sh", "-c", "echo; exec sleep 60"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        yield f"/proc/{process.pid}/ns/pid_for_children"
+    """The pid namespace, this process's own as well, of a process that is no fork of it."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield f"/proc/{process.pid}/ns/pid"
         process.kill()
 
 
-def test_own_namespace_is_known_by_any_path(tmp_path: Path) -> None:
-    link = tmp_path / "link"
-    link.symlink_to(OWN)
-    for path in (OWN, "/proc/thread-self/ns/pid", str(link)):
-        assert is_the_nodes(spec_with({"type": "network"}, {"type": "pid", "path": path}))
+def test_namespace_of_a_fork_is_known() -> None:
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+    try:
+        path = f"/proc/{pid}/ns/pid"
+        assert is_an_instances(spec_with({"type": "network"}, {"type": "pid", "path": path}))
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
-def test_another_namespace_is_left_alone(another: str) -> None:
-    assert not is_the_nodes(spec_with({"type": "pid", "path": another}))
+def test_namespace_of_another_process_is_left_alone(another: str) -> None:
+    assert not is_an_instances(spec_with({"type": "pid", "path": another}))
 
 
-def test_new_namespace_and_none_are_left_alone() -> None:
-    assert not is_the_nodes(spec_with({"type": "pid"}))
-    assert not is_the_nodes(spec_with({"type": "network", "path": "/proc/self/ns/net"}))
+def test_new_namespace_other_kinds_and_other_paths_are_left_alone() -> None:
+    assert not is_an_instances(spec_with({"type": "pid"}))
+    assert not is_an_instances(spec_with({"type": "network", "path": OWN}))
+    assert not is_an_instances(spec_with({"type": "pid", "path": "/run/namespaces/1"}))
 
 
 def test_namespace_of_a_process_that_is_gone_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="has ended"):
-        is_the_nodes(spec_with({"type": "pid", "path": "/proc/2147483647/ns/pid"}))
+        is_an_instances(spec_with({"type": "pid", "path": "/proc/2147483647/ns/pid"}))
 
 
 def test_config_is_rewritten_and_nothing_else_of_it_changed(tmp_path: Path) -> None:
