@@ -4,11 +4,12 @@ Rules: one thread, so every call is a child that the reaper tells of; the runtim
 failure is read from its JSON log, not from its exit code. Source: runc(8), crun(1).
 """
 
+import contextlib
 import itertools
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,16 +157,21 @@ class OciRuntime:
     def _failure(self, verb: str, ended: Exit, log: Path) -> str:
         """The runtime's own words: the last error in its log."""
         reason, name = f"exit status {ended.status}", Path(self._options.binary).name
-        try:
-            lines = log.read_text(errors="replace").splitlines()
-        except OSError:
-            lines = []
-        for line in lines:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict) and entry.get("level") == "error":
-                reason = str(entry.get("msg", reason))
+        with contextlib.suppress(OSError):
+            for error in _errors(log.read_text(errors="replace")):
+                reason = error
         # runc repeats itself at times.
         return f"{name} {verb} failed: {reason.removeprefix(f'{name} {verb} failed: ')}"
+
+
+def _errors(log: str) -> Iterator[str]:
+    """The errors in a JSON log; newer cruns write an entry over several lines."""
+    decoder = json.JSONDecoder()
+    begin = log.find("{")
+    while begin >= 0:
+        end = begin + 1
+        with contextlib.suppress(ValueError):
+            entry, end = decoder.raw_decode(log, begin)
+            if entry.get("level") == "error" and "msg" in entry:
+                yield str(entry["msg"])
+        begin = log.find("{", end)

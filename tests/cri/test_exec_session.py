@@ -59,16 +59,6 @@ def test_a_megabyte_comes_back_whole(containerd: Containerd, case: Case, home: H
 
 
 @kinds(EVERY_KIND)
-def test_client_that_leaves_ends_stdin(containerd: Containerd, case: Case, home: Home) -> None:
-    before = pids_of_pods(containerd)
-    command = [*do("stdin"), "write", "/shared/left", "x"]
-    with exec_session(containerd, home.probe, "/app", *command, stdin=True) as session:
-        session.send("and away\n")
-    wait_for("the program's reaction", (home.shared / "left").exists)
-    wait_for("its end", lambda: pids_of_pods(containerd) <= before)
-
-
-@kinds(EVERY_KIND)
 def test_terminal_is_one(containerd: Containerd, case: Case, home: Home) -> None:
     command = [*do("tty"), *do("err", "problem"), "exit", "4"]
     with exec_session(containerd, home.probe, "/app", *command, stdin=True, tty=True) as session:
@@ -97,15 +87,21 @@ def test_ctrl_c_interrupts(containerd: Containerd, case: Case, home: Home) -> No
 
 
 @kinds(EVERY_KIND)
-def test_client_that_leaves_a_terminal(containerd: Containerd, case: Case, home: Home) -> None:
+@pytest.mark.parametrize("tty", [False, True], ids=["pipes", "tty"])
+def test_program_outlives_its_client(
+    containerd: Containerd, case: Case, home: Home, tty: bool
+) -> None:
+    """Nobody tells it, and what it writes is taken; in the end nothing of it is left."""
     before = pids_of_pods(containerd)
-    (home.shared / "go").unlink(missing_ok=True)
+    for name in ("go", "done"):
+        (home.shared / name).unlink(missing_ok=True)
     command = [*do("say", "here"), *do("until", "/shared/go")]
-    with exec_session(containerd, home.probe, "/app", *command, stdin=True, tty=True) as session:
+    command += [*do("lines", "20000"), *do("write", "/shared/done", "")]
+    with exec_session(containerd, home.probe, "/app", *command, stdin=True, tty=tty) as session:
         session.read_until("here")
-    # The program runs on, as under runc: nobody told it, and a terminal takes what it writes.
     (home.shared / "go").touch()
-    wait_for("end of the program", lambda: pids_of_pods(containerd) <= before)
+    wait_for("its last act", (home.shared / "done").exists)
+    wait_for("its end", lambda: pids_of_pods(containerd) <= before)
 
 
 @kinds(LINUX)
