@@ -23,9 +23,9 @@ from tests.conformance.workloads import WORKLOADS, Workload, make_image
 from tests.integration.installed import BIN, LAUNCHERS
 from tests.support import leaks
 from tests.support.bundle import Bundle
-from tests.support.grpc_client import GrpcClient
 from tests.support.leaks import wait_until
-from tests.support.shim_process import ShimBinary, ShimManager, Task, alive, mounted_below
+from tests.support.shim_process import ShimBinary, ShimManager, alive, mounted_below
+from tests.support.shim_task import Task
 from tests.support.tandem_home import TandemHome
 from tests.support.ttrpc_client import ClosedError, RpcError
 
@@ -34,17 +34,6 @@ pytestmark = pytest.mark.root
 TASK_V3 = "containerd.task.v3.Task"
 VERSION_LINE = "containerd github.com/containerd/containerd 1.7.24~ds1 1.7.24~ds1-6"
 ROOT = Path(__file__).parents[2]
-GRPC = '[shim]\ntransport = "grpc"\n'
-
-
-class GrpcTask(Task):
-    """One container's task, over gRPC."""
-
-    def __init__(self, bundle: Bundle, address: str) -> None:
-        self.bundle = bundle
-        self.id = bundle.container_id
-        self.address = address
-        self.client = GrpcClient(address)
 
 
 class Node(ShimManager):
@@ -67,17 +56,15 @@ class Node(ShimManager):
     def environment(self) -> dict[str, str]:
         return {**super().environment(), "MAX_SHIM_VERSION": "2"}
 
-    def dial(self, bundle: Bundle) -> GrpcTask:
+    def dial(self, bundle: Bundle) -> Task:
         answer = self.run_start(bundle)
         assert answer.status == 0, answer.text
         reply = json.loads(answer.text)
         assert (bundle.path / "address").read_text() == answer.text
         assert (reply["version"], reply["protocol"]) == (2, "grpc")
-        task = GrpcTask(bundle, reply["address"])
-        self.tasks.append(task)
-        return task
+        return self.connect(bundle, reply["address"])
 
-    def run_task(self, bundle: Bundle) -> GrpcTask:
+    def run_task(self, bundle: Bundle) -> Task:
         task = self.dial(bundle)
         task.create()
         task.start()
@@ -113,8 +100,7 @@ def rootfs(directory: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def home(directory: Path) -> Iterator[TandemHome]:
-    home = TandemHome(directory / "t")
-    home.config.write_text(home.config.read_text() + GRPC)
+    home = TandemHome(directory / "t", transport="grpc")
     leaks.watch(home.run_dir / "s")
     leaks.watch(home.run_dir / "runc")
     leaks.allow_reserve(home.socket)
@@ -324,7 +310,7 @@ def test_two_starts_of_one_pod_at_once_find_one_shim(node: Node) -> None:
     assert [process.returncode for process in starting] == [0] * 4
     assert len(answers) == 1
     address = json.loads(answers.pop())["address"]
-    tasks = [GrpcTask(bundle, address) for bundle in bundles]
+    tasks = [Task(bundle, address) for bundle in bundles]
     node.tasks += tasks
     assert len({task.connect().shim_pid for task in tasks}) == 1
 
