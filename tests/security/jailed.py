@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +93,15 @@ def run_executed(
                 build_exec_plan(spec, joined),
                 payload,
                 keep_fds=fds,
-                inside=lambda: [os.close(fd) for fd in fds],
+                inside=partial(close_all, fds),
             )
         finally:
-            for fd in fds:
-                os.close(fd)
+            close_all(fds)
+
+
+def close_all(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 @contextmanager

@@ -2,9 +2,8 @@
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from shim.cgroup import Cgroup
 from shim.errdefs import NotFoundError
@@ -75,9 +74,9 @@ class FakeRuntime:
         """What was called, in order."""
         return [call.split()[6] for call in self.calls]
 
-    def runtime(self, reaper: Reaper, **options: bool) -> OciRuntime:
+    def runtime(self, reaper: Reaper, **options: Any) -> OciRuntime:
         env = {"PATH": os.environ["PATH"]}
-        chosen = replace(RuntimeOptions(str(self.path), self.root), **options)
+        chosen = RuntimeOptions(str(self.path), self.root, **options)
         return OciRuntime(chosen, self.bundle, env, reaper)
 
 
