@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_g
 from shim.api import options_pb2, runc_options_pb2, task_pb2, types_pb2
 from shim.gateway.names import HEALTH, REFLECTION, SERVICES
 
-_V2, _V3 = "containerd.task.v2", "containerd.task.v3"
+_V2, _V3 = b"containerd.task.v2", b"containerd.task.v3"
 
 
 def handlers() -> tuple[Any, ...]:
@@ -37,20 +37,11 @@ def pool() -> descriptor_pool.DescriptorPool:
 
 
 def _task_v2() -> descriptor_pb2.FileDescriptorProto:
-    file = descriptor_pb2.FileDescriptorProto.FromString(task_pb2.DESCRIPTOR.serialized_pb)
+    # The names are as long as each other, so that no length around them changes.
+    renamed = task_pb2.DESCRIPTOR.serialized_pb.replace(_V3, _V2)
+    file = descriptor_pb2.FileDescriptorProto.FromString(renamed)
     file.name = file.name.replace("task.proto", "task_v2.proto")
-    file.package = _V2
-    for method in file.service[0].method:
-        method.input_type = _in_v2(method.input_type)
-        method.output_type = _in_v2(method.output_type)
-    for message in file.message_type:
-        for field in message.field:
-            field.type_name = _in_v2(field.type_name)
     return file
-
-
-def _in_v2(type_name: str) -> str:
-    return type_name.replace(f".{_V3}.", f".{_V2}.")
 
 
 class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # no types

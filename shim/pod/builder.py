@@ -18,6 +18,7 @@ from shim.pod.container_request import ContainerRequest, read_request
 from shim.pod.execs import Execs, linux_execs, wasm_execs
 from shim.pod.group import ContainerGroup
 from shim.pod.node import Node
+from shim.pod.pid_namespace import is_an_instances, make_private
 from shim.pod.program import WasmFile, find_wasm
 from shim.pod.wasm import WasmInstances
 from shim.process.child_streams import ChildStreams
@@ -94,9 +95,12 @@ class ContainerBuilder:
         init = LinuxInit(runtime, container.id, container.cgroup)
         if checkpoint:
             init = RestoredInit(runtime, container.id, container.cgroup, checkpoint)
-        init.shares_pid_namespace = not any(
-            n.type == "pid" and not n.path for n in container.spec.namespaces
-        )
+        if is_an_instances(container.spec):
+            make_private(container.bundle / "config.json")
+        else:
+            init.shares_pid_namespace = not any(
+                n.type == "pid" and not n.path for n in container.spec.namespaces
+            )
         await init.create(pid_file(container.bundle), streams, terminal)
         return init, linux_execs(node, container, runtime)
 

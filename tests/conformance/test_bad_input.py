@@ -151,11 +151,13 @@ STREAMS: Refusals = {
     ),
     "nul": (INVALID, "stdio /a\0b: ", lambda case: case.ask(stdout="/a\0b")),
     "long": (INVALID, "stdio /aaa.*: File name too long", lambda c: c.ask(stdout="/" + "a" * 5000)),
-    "logger": (
-        UNIMPLEMENTED, "log scheme 'binary' is not", lambda c: c.ask(stdout="binary:///bin/cat"),
+    "logger-missing": (
+        INVALID, "log program DIR/no cannot be executed: No such file",
+        lambda c: c.ask(stdout=f"binary://{c.directory}/no"),
     ),
-    "terminal": (UNIMPLEMENTED, "terminals are not supported", lambda c: c.ask(terminal=True)),
-    "checkpoint": (UNIMPLEMENTED, "from a checkpoint is not", lambda c: c.ask(checkpoint="/x")),
+    "logger-by-name": (
+        INVALID, "log URI binary://logger names no", lambda c: c.ask(stdout="binary://logger"),
+    ),
 }  # fmt: skip
 
 ROOTFS: Refusals = {

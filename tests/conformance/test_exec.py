@@ -207,6 +207,16 @@ def test_exec_id_of_another_container_is_free(manager: ShimManager, workload: Wo
         assert process.wait().exit_status == status
 
 
+def test_exec_in_a_created_task_runs_before_its_init(
+    manager: ShimManager, workload: Workload
+) -> None:
+    task = manager.created(manager.bundle(workload.say("init", "")))
+    assert task.run(workload.exit(4))[0] == 4
+    assert task.state().status == CREATED
+    task.start()
+    assert task.bundle.output.read_to_end() == b"init"
+
+
 def test_exec_of_a_stopped_task_is_refused(manager: ShimManager, workload: Workload) -> None:
     task = manager.running(manager.bundle(workload.exit(0)))
     task.wait()

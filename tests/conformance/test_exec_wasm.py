@@ -74,6 +74,15 @@ def test_wasm_exec_is_in_the_jail_of_the_init(task: Task) -> None:
     assert "Seccomp:\t2" in status
 
 
+def test_wasm_exec_has_its_user(task: Task) -> None:
+    user = {"uid": 1234, "gid": 4321, "additionalGids": [7]}
+    pid = task.exec(["/sleep.wasm"], user=user).start().pid
+    status = Path(f"/proc/{pid}/status").read_text()
+    assert "Uid:\t1234\t1234\t1234\t1234" in status
+    assert "Gid:\t4321\t4321\t4321\t4321" in status
+    assert task.run(["id", "-u"], user=user) == (0, b"1234\n", b"")
+
+
 def test_wasm_exec_ends_on_sigterm(task: Task) -> None:
     process = task.exec(["/sleep.wasm"])
     process.start()

@@ -151,7 +151,7 @@ def test_killed_container_is_reported_in_every_state(
 @pytest.fixture
 def own_home(manager: ShimManager) -> Iterator[TandemHome]:
     """A daemon of this test's own, which it may end."""
-    own = TandemHome(manager.directory / "t")
+    own = TandemHome(manager.directory / "t", transport=manager.shim.transport)
     manager.shim = replace(manager.shim, environment=own.environment)
     leaks.allow_reserve(own.socket)
     yield own

@@ -75,8 +75,12 @@ class Installed:
         bundle = self.bundle(container_id, group=group)
         done = self.run(launcher, *self.arguments(container_id, "start"), cwd=bundle)
         if done.returncode == 0:
-            self._addresses.add(done.stdout.decode())
+            self.expect(done.stdout.decode())
         return done
+
+    def expect(self, address: str) -> None:
+        """Shut the pod shim at this address down at the end."""
+        self._addresses.add(address)
 
     def connect(self, address: str) -> int:
         """Ask the pod shim at this address who it is."""

@@ -11,7 +11,7 @@ from shim import sockets
 from shim.config import Cache, Config
 from shim.pod import main
 from shim.pod.params import Pod
-from shim.rundir import RunDir
+from shim.rundir import RunDir, gateway_socket
 
 IDLE_S = 0.2
 
@@ -73,3 +73,9 @@ def test_shim_that_nobody_needs_ends_and_takes_its_socket_along(pod: Pod) -> Non
 def test_shim_that_somebody_is_connected_to_stays(pod: Pod) -> None:
     assert not _run(pod, 5 * IDLE_S, connect=True)
     assert pod.socket_path.exists()
+
+
+def test_shim_that_ends_takes_the_socket_of_a_gateway_that_died_along(pod: Pod) -> None:
+    sockets.listen(gateway_socket(pod.socket_path)).close()
+    assert _run(pod, 10 * IDLE_S)
+    assert not gateway_socket(pod.socket_path).exists()

@@ -7,13 +7,16 @@ import pytest
 
 _HEAD = """
 import asyncio, os, signal, time
-import shim.instance.init as init
+import shim.instance.process as process
+from shim.instance.init import WasmInit
 from shim.instance.messages import ADOPTED, START, Failed, Forked, Ready, encode
 from shim.kernel.libc import LINUX
 from shim.process.reaper import Reaper
 
 class Group:
-    def pids(self): return [1]
+    members = []
+    def pids(self): return self.members
+    def kill(self): print("killed the rest")
     def remove(self): print("removed")
     def oom_kills(self): return 0
 
@@ -24,13 +27,13 @@ def run_instance(spec, control, stdio):
         child()
     finally:
         os._exit(99)
-init.run_instance = run_instance
-init.close_later = os.close
+process.run_instance = run_instance
+process.close_later = os.close
+group, reaper = Group(), Reaper()
 
-async def create():
-    reaper = Reaper()
+async def create(kind=WasmInit):
     reaper.install(asyncio.get_running_loop())
-    return await init.WasmInit.create(None, (), Group(), reaper)
+    return await kind.create(None, (), group, reaper)
 
 async def main():
     LINUX.prctl(36, 1)
@@ -74,7 +77,45 @@ def test_instance_is_let_go_by_start_and_tells_its_status() -> None:
     await made.after_exit()
     await made.release()
 """
-    assert play(WAITS, scenario) == ["7 [1]", "removed"]
+    assert play(WAITS, scenario) == ["7 []", "removed"]
+
+
+def test_what_was_left_in_the_container_ends_with_init() -> None:
+    scenario = """
+    made = await create()
+    group.members = [made.pid]
+    await made.kill(9, everything=False)
+    await made.exited
+    await made.after_exit()
+    await made.release()
+"""
+    assert play(WAITS, scenario) == ["killed the rest", "removed"]
+
+
+def test_kill_of_everything_reaches_the_rest_of_the_container_once() -> None:
+    scenario = """
+    made, other = await create(), await create(process.WasmProcess)
+    group.members = [made.pid, other.pid, 2 ** 22 + 1]
+    await made.kill(15, everything=True)
+    print((await made.exited).status, (await other.exited).status)
+    await other.release()
+    await made.release()
+"""
+    assert play(WAITS, scenario) == ["143 143", "removed"]
+
+
+def test_kill_of_an_executed_instance_leaves_the_rest_of_the_container_alone() -> None:
+    scenario = """
+    made, other = await create(), await create(process.WasmProcess)
+    group.members = [made.pid, other.pid]
+    await other.kill(15, everything=True)
+    print((await other.exited).status, made.exited.done())
+    await other.release()
+    await made.start()
+    print((await made.exited).status)
+    await made.release()
+"""
+    assert play(WAITS, scenario) == ["143 False", "7", "removed"]
 
 
 def test_instance_is_killed_while_it_waits_and_not_afterwards() -> None:

@@ -223,8 +223,9 @@ def test_path_that_is_no_stream_is_refused_by_name(
 ) -> None:
     paths = [str(fifo)] * 3
     paths[position] = f"{tmp_path}/{bad}"
+    stdin, stdout, stderr = paths
     with pytest.raises(InvalidArgumentError, match="stdio /"):
-        Stdio.open(*paths)
+        Stdio.open(stdin, stdout, stderr)
 
 
 def test_file_uri_below_a_file_is_refused_by_name(tmp_path: Path) -> None:

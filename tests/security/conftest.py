@@ -53,10 +53,12 @@ def session_directory() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def layer(session_directory: Path) -> Path:
-    """The one layer of the attacker's image."""
+    """The one layer of the attacker's image, which has a shell, too."""
     layer = session_directory / "layer"
-    for name in ("etc", "data", "dev", "proc", "sys"):
+    for name in ("etc", "data", "dev", "proc", "sys", "bin", "tmp"):
         (layer / name).mkdir(parents=True)
+    shutil.copy2("/bin/busybox", layer / "bin/busybox")
+    (layer / "bin/sh").symlink_to("busybox")
     (layer / "etc" / "image").write_text("of the image")
     shutil.copyfile(compile_c(SOURCE.read_text()), layer / "attacker.wasm")
     (layer / "loop.wasm").write_bytes(binary(LOOP))

@@ -5,21 +5,31 @@ import errno
 import json
 import os
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyseccomp as libseccomp
 
 from shim.cgroup import Cgroup, locate
-from shim.jail import build_plan, drop_inherited, enter
+from shim.jail import JailPlan, build_exec_plan, build_plan, drop_inherited, enter
+from shim.kernel import constants as c
 from shim.oci.spec import Resources, parse_spec
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 
 SANDBOXED = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")]
+JOINED = {
+    "net": c.CLONE_NEWNET,
+    "ipc": c.CLONE_NEWIPC,
+    "uts": c.CLONE_NEWUTS,
+    "mnt": c.CLONE_NEWNS,
+}
+"""In the order of joining, as the pod shim does it."""
 V1_HIERARCHIES = ("memory", "cpu", "cpuacct", "pids", "freezer", "cpuset")
 
 
@@ -64,6 +74,67 @@ def run_jailed(
 ) -> Outcome:
     """Fork, run `before`, enter the jail of `config`, run `payload` there, and tell the end."""
     plan = build_plan(parse_spec(json.dumps(config or document()).encode()), rootfs)
+    return _run(plan, payload, cgroup, keep_fds, before)
+
+
+def run_executed(
+    rootfs: Path, payload: Callable[[], object], config: dict[str, Any] | None = None
+) -> Outcome:
+    """As `run_jailed`, of a process that joins a jail in which another one sits."""
+    spec = parse_spec(json.dumps(config or document()).encode())
+    with _sitting_in_jail(build_plan(spec, rootfs)) as init:
+        fds = [os.open(f"/proc/{init}/ns/{name}", os.O_RDONLY) for name in JOINED]
+        joined = [
+            (kind, Path(f"/proc/self/fd/{fd}"))
+            for kind, fd in zip(JOINED.values(), fds, strict=True)
+        ]
+        try:
+            return _run(
+                build_exec_plan(spec, joined),
+                payload,
+                keep_fds=fds,
+                inside=partial(close_all, fds),
+            )
+        finally:
+            close_all(fds)
+
+
+def close_all(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+@contextmanager
+def _sitting_in_jail(plan: JailPlan) -> Iterator[int]:
+    ready, entered = os.pipe()
+    held, hold = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        drop_inherited((0, 1, 2, entered, held))
+        with suppress(Exception):
+            enter(plan, ())
+            os.write(entered, b"r")
+            os.read(held, 1)
+        os._exit(0)
+    os.close(entered)
+    os.close(held)
+    try:
+        assert os.read(ready, 1) == b"r"
+        yield pid
+    finally:
+        os.close(hold)
+        os.close(ready)
+        os.waitpid(pid, 0)
+
+
+def _run(
+    plan: JailPlan,
+    payload: Callable[[], object],
+    cgroup: Cgroup | None = None,
+    keep_fds: Iterable[int] = (),
+    before: Callable[[], object] = list,
+    inside: Callable[[], object] = list,
+) -> Outcome:
     procs: Sequence[Path] = cgroup.procs_files() if cgroup else ()
     read_fd, write_fd = os.pipe()
     pid = os.fork()
@@ -72,6 +143,7 @@ def run_jailed(
             drop_inherited((0, 1, 2, write_fd, *keep_fds))
             before()
             report: dict[str, Any] = {"warnings": enter(plan, procs)}
+            inside()
             report["value"] = payload()
         except BaseException as error:
             report = {"error": f"{type(error).__name__}: {error}"}

@@ -22,6 +22,7 @@ from tests.security.jailed import (
     raw,
     raw_number,
     refusal,
+    run_executed,
     run_jailed,
 )
 
@@ -83,6 +84,38 @@ FORBIDDEN: dict[str, Callable[[], object]] = {
 def test_a_forbidden_call_is_refused(image: Path, attack: str) -> None:
     outcome = run_jailed(image, lambda: refusal(FORBIDDEN[attack]))
     assert (outcome.value, outcome.error) == ("EPERM", "")
+
+
+def test_forbidden_calls_are_refused_to_what_is_executed_in_the_jail(image: Path) -> None:
+    def attack() -> dict[str, str]:
+        return {name: refusal(call) for name, call in FORBIDDEN.items()}
+
+    outcome = run_executed(image, attack)
+    assert (outcome.value, outcome.error) == (dict.fromkeys(FORBIDDEN, "EPERM"), "")
+
+
+def test_what_is_executed_in_the_jail_sees_what_init_sees(image: Path, secret: Path) -> None:
+    def look() -> dict[str, object]:
+        return {
+            "root": sorted(os.listdir("/")),
+            "image": Path("/etc/image").read_text(),
+            "secret": refusal(lambda: os.stat(secret)),
+            "above": os.stat("/..").st_ino == os.stat("/").st_ino,
+            "proc": refusal(lambda: os.listdir("/proc/self/ns")),
+            "cwd": str(Path.cwd()),
+            "umask": os.umask(0),
+            "ids": os.getresuid() + os.getresgid(),
+            "groups": os.getgroups(),
+            "descriptors": sum(refusal(partial(os.fstat, fd)) != "EBADF" for fd in range(100)),
+            "mount": refusal(lambda: os.mkdir("/etc/new")),
+        }
+
+    process = {"cwd": "/data", "user": {"uid": 65534, "gid": 65534, "umask": 0o27}}
+    config = document(process=process, mounts=[bind(image / "etc", "/data", "ro")])
+    executed, init = run_executed(image, look, config), run_jailed(image, look, config)
+    assert (executed.value, executed.error) == (init.value, "")
+    assert executed.value["secret"] == "ENOENT"
+    assert executed.value["cwd"] == "/data"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ TESTED_IN = {
     "shim/cgroup/oom.py": "tests/integration/test_cgroup_oom.py",
     "shim/cgroup/settings.py": "tests/unit/cgroup/test_update.py",
     "shim/daemon/__main__.py": "tests/integration/test_daemon.py",
+    "shim/daemon/gateway.py": "tests/integration/test_gateway.py",
     "shim/daemon/serving.py": "tests/integration/test_daemon.py",
     "shim/daemon/zygote.py": "tests/integration/test_daemon.py",
     "shim/engine/compile.py": "tests/integration/test_engine.py",
@@ -25,16 +26,17 @@ TESTED_IN = {
     "shim/engine/module.py": "tests/integration/test_engine.py",
     "shim/engine/run.py": "tests/integration/test_engine.py",
     "shim/daemon/poststop.py": "tests/conformance/test_docker.py",
-    "shim/instance/hooks.py": "tests/conformance/test_docker.py",
+    "shim/gateway/server.py": "tests/integration/test_gateway.py",
     "shim/instance/init.py": "tests/integration/test_instance.py",
+    "shim/instance/process.py": "tests/integration/test_instance.py",
     "shim/jail/denied.py": "tests/unit/jail/test_seccomp.py",
     "shim/jail/guard.py": "tests/integration/test_jail.py",
     "shim/jail/tree.py": "tests/integration/test_jail.py",
     "shim/launcher/fallback.py": "tests/integration/test_launchers.py",
     "shim/launcher/install.py": "tests/integration/test_launchers.py",
     "shim/pod/loading.py": "tests/integration/test_loading.py",
+    "shim/pod/wasm.py": "tests/security/test_exec_jail.py",
     "shim/process/stdio.py": "tests/integration/test_stdio.py",
-    "shim/task/container.py": "tests/unit/task/test_service.py",
 }
 # Modules that no test of this repository's machine part can ask alone, with the reason.
 UNTESTED_ALONE = {
@@ -42,8 +44,10 @@ UNTESTED_ALONE = {
     "shim/kernel/constants.py": "numbers of the kernel's headers",
     "shim/pod/builder.py": "joins all rooms: the conformance tests run it",
     "shim/pod/main.py": "the composition root: the daemon's and conformance tests run it",
+    "shim/pod/node.py": "data only",
     "shim/pod/params.py": "data only",
     "shim/pod/rehearsal.py": "costs time or saves it, nothing else: every daemon runs it",
+    "shim/process/child_streams.py": "a Protocol only",
     "shim/task/ports.py": "Protocols only",
     "shim/ttrpc/codes.py": "numbers only",
 }

@@ -56,6 +56,7 @@ class EventsServer:
         self.refused: list[str] = []
         self.on_event = threading.Condition()
         self._events: list[Event] = []
+        self._connections: dict[socket.socket, ServerConnection] = {}
         self._thread: threading.Thread | None = None
         self._wake: socket.socket | None = None
 
@@ -66,6 +67,12 @@ class EventsServer:
         self._wake, woken = socket.socketpair()
         self._thread = threading.Thread(target=self._serve, args=(listener, woken))
         self._thread.start()
+
+    def wait_until_alone(self, timeout_s: float = 3.0) -> None:
+        """Wait until no shim is connected any more: one that ends delivers its last events."""
+        deadline = time.monotonic() + timeout_s
+        while self._connections and time.monotonic() < deadline:
+            time.sleep(0.005)
 
     def stop(self) -> None:
         """Close every connection and remove the socket, as a containerd that ends does."""
@@ -100,7 +107,7 @@ class EventsServer:
         selector = selectors.DefaultSelector()
         selector.register(listener, selectors.EVENT_READ)
         selector.register(woken, selectors.EVENT_READ)
-        connections: dict[socket.socket, ServerConnection] = {}
+        connections = self._connections
         while True:
             ready = [key.fileobj for key, _ in selector.select()]
             if woken in ready:
@@ -117,6 +124,7 @@ class EventsServer:
                     fileobj.close()
         for sock in (listener, woken, *connections):
             sock.close()
+        connections.clear()
         selector.close()
 
     def _answer(self, sock: socket.socket, connection: ServerConnection) -> bool:

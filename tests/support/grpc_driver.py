@@ -50,6 +50,9 @@ class Driver:
 
     def _answer(self, stream_id: int, done: Any) -> None:
         code = done.code()
+        if code is grpc.StatusCode.UNAVAILABLE and self._lost.wait(_LOSS_DELAY_S):
+            # FD's end is the answer.
+            return
         if code is grpc.StatusCode.OK:
             self._write(self._codec.send_response(stream_id, done.result()))
         else:

@@ -261,6 +261,7 @@ class ShimManager:
             bundle = self._bundles.pop()
             self.run_delete(bundle)
             bundle.close()
+        self.events.wait_until_alone()
         self.events.stop()
 
 

@@ -26,11 +26,14 @@ def test_config_reads_every_key() -> None:
     [linux]
     runtime = "crun"
     systemd_cgroup = true
+    [shim]
+    transport = "grpc"
     """
     config = parse_config(text, name="x")
     assert (config.cache.directory, config.cache.max_bytes) == ("/c", 1)
     assert (config.compile.timeout_s, config.compile.memory_bytes) == (2, 3)
     assert (config.linux.runtime, config.linux.systemd_cgroup) == ("crun", True)
+    assert config.shim.transport == "grpc"
 
 
 def test_config_keeps_the_defaults_of_keys_that_are_not_there() -> None:
@@ -52,6 +55,11 @@ def test_config_keeps_the_defaults_of_keys_that_are_not_there() -> None:
         ("[cache]\nmax_bytes = -1", "max_bytes must not be"),
         ("[cache]\ndirectory = ''", "directory must not be empty"),
         ("[linux]\nsystemd_cgroup = 1", "systemd_cgroup must be a bool"),
+        (
+            "[shim]\ntransport = 'tcp'",
+            r"\[shim\] transport is 'tcp': it must be one of ttrpc, grpc",
+        ),
+        ("[shim]\ntransport = 1", "transport must be a str"),
         ("[linux", "not valid TOML"),
     ],
 )

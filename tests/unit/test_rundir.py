@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.errdefs import InvalidArgumentError
-from shim.rundir import DEFAULT_SOCKET, MAX_SOCKET_PATH_BYTES, RunDir
+from shim.rundir import DEFAULT_SOCKET, MAX_SOCKET_PATH_BYTES, RunDir, gateway_socket
 
 RUN_DIR = RunDir(Path("/run/t/tandemd.sock"))
 
@@ -49,6 +49,8 @@ def test_task_socket_always_fits_and_stays_inside(address: str, namespace: str, 
     assert path.parent == RUN_DIR.task_sockets
     assert len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES
     assert path == RUN_DIR.task_socket(address, namespace, group)
+    assert gateway_socket(path).parent == RUN_DIR.task_sockets
+    assert len(os.fsencode(gateway_socket(path))) <= MAX_SOCKET_PATH_BYTES
 
 
 def test_task_socket_differs_by_each_part() -> None:
@@ -57,7 +59,9 @@ def test_task_socket_differs_by_each_part() -> None:
 
 
 def test_task_socket_below_too_long_a_directory_is_refused() -> None:
-    run_dir = RunDir(Path("/" + "x" * 90 + "/d.sock"))
+    fitting = RunDir(Path("/" + "x" * 66 + "/d.sock")).task_socket("a", "b", "c")
+    assert len(os.fsencode(gateway_socket(fitting))) == MAX_SOCKET_PATH_BYTES
+    run_dir = RunDir(Path("/" + "x" * 67 + "/d.sock"))
     with pytest.raises(InvalidArgumentError, match="too long"):
         run_dir.task_socket("a", "b", "c")
 

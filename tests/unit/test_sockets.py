@@ -1,14 +1,17 @@
 """Task sockets: one live listener per path, whoever comes at the same time."""
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from shim import sockets
-from shim.rundir import RunDir
+from shim.rundir import RunDir, gateway_socket
 
 
 @pytest.fixture
@@ -103,3 +106,69 @@ def test_bind_by_many_at_once_has_one_winner(run_dir: RunDir, path: Path) -> Non
     for pid in children:
         assert os.waitpid(pid, 0)[1] == 0
     assert sorted(answers) == sorted(b"w" + b"f" * 7)
+
+
+_LISTEN = """
+import socket, sys, time
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+print("listening", flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.fixture
+def shim(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that listens at `path`."""
+    argv = [sys.executable, "-ISc", _LISTEN, str(path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"listening\n"
+        yield process
+        process.kill()
+
+
+def leave_dead_socket(path: Path) -> None:
+    sockets.listen(path).close()
+
+
+def test_shim_without_its_gateway_is_killed_and_leaves_no_socket(
+    run_dir: RunDir, path: Path, shim: subprocess.Popen[bytes]
+) -> None:
+    leave_dead_socket(gateway_socket(path))
+    assert sockets.has_lost_gateway(path)
+    sockets.remove_dead(run_dir, path)
+    assert shim.wait(10) == -signal.SIGKILL
+    assert not path.exists()
+    assert not gateway_socket(path).exists()
+
+
+def test_bind_replaces_a_shim_that_lost_its_gateway(
+    run_dir: RunDir, path: Path, shim: subprocess.Popen[bytes]
+) -> None:
+    leave_dead_socket(gateway_socket(path))
+    listener = sockets.bind_or_find(run_dir, path)
+    assert listener is not None
+    listener.close()
+    assert shim.wait(10) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("has_gateway", [True, False])
+def test_shim_with_its_gateway_or_without_ever_one_is_left_alone(
+    run_dir: RunDir, path: Path, shim: subprocess.Popen[bytes], has_gateway: bool
+) -> None:
+    with socket.socket() if not has_gateway else sockets.listen(gateway_socket(path)):
+        assert not sockets.has_lost_gateway(path)
+        sockets.remove_dead(run_dir, path)
+        assert sockets.bind_or_find(run_dir, path) is None
+    assert shim.poll() is None
+    assert path.exists()
+
+
+def test_gateways_socket_goes_with_its_dead_shims(run_dir: RunDir, path: Path) -> None:
+    for each in (path, gateway_socket(path)):
+        leave_dead_socket(each)
+    sockets.remove_dead(run_dir, path)
+    assert not path.exists()
+    assert not gateway_socket(path).exists()

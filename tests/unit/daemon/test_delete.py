@@ -7,11 +7,12 @@ import pytest
 
 from shim import sockets
 from shim.api import task_pb2
-from shim.daemon.delete import delete
+from shim.daemon.delete import delete, delete_nothing
 from shim.daemon.params import Action, Params
+from shim.daemon.reply import encode_grpc_address
 from shim.errdefs import InternalError
 from shim.record import Record, pid_file, read_record, write_record
-from shim.rundir import RunDir
+from shim.rundir import RunDir, gateway_socket
 
 PARAMS = Params(Action.DELETE, namespace="n", id="c")
 
@@ -127,3 +128,41 @@ def test_delete_removes_nothing_outside_the_run_directory(
     (bundle / "address").write_text(f"unix://{victim}")
     run(bundle, run_dir)
     assert victim.read_text() == "precious"
+
+
+def behind_gateway(bundle: Path, run_dir: RunDir) -> tuple[Path, socket.socket, socket.socket]:
+    path, listener = address(bundle, run_dir)
+    gateway = gateway_socket(path)
+    (bundle / "address").write_bytes(encode_grpc_address(gateway))
+    return path, listener, sockets.listen(gateway)
+
+
+def test_delete_leaves_a_live_pod_behind_a_gateway_alone(bundle: Path, run_dir: RunDir) -> None:
+    path, listener, gateway = behind_gateway(bundle, run_dir)
+    with listener, gateway:
+        assert delete_nothing(bundle, run_dir) is not None
+        run(bundle, run_dir)
+        assert sockets.is_alive(path)
+        assert sockets.is_alive(gateway_socket(path))
+
+
+@pytest.mark.parametrize("gateway_lives", [True, False])
+def test_delete_removes_what_a_dead_shim_behind_a_gateway_left(
+    bundle: Path, run_dir: RunDir, gateway_lives: bool
+) -> None:
+    path, listener, gateway = behind_gateway(bundle, run_dir)
+    listener.close()
+    if not gateway_lives:
+        gateway.close()
+    assert delete_nothing(bundle, run_dir) is None
+    run(bundle, run_dir)
+    assert not path.exists()
+    # A gateway that lives is about to end, and takes its own socket along.
+    assert gateway_socket(path).exists() == gateway_lives
+    gateway.close()
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"address": "/etc/passwd"}'])
+def test_delete_takes_an_odd_address_for_none(bundle: Path, run_dir: RunDir, text: str) -> None:
+    (bundle / "address").write_text(text)
+    assert delete_nothing(bundle, run_dir) is not None

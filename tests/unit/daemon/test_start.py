@@ -3,27 +3,22 @@
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
 
+from shim import sockets
+from shim.api import bootstrap_pb2, runc_options_pb2
 from shim.daemon.params import Action, Params
 from shim.daemon.request import Request
-from shim.daemon.start import begin, join, plan_start
-from shim.errdefs import InvalidArgumentError
-from shim.pod.params import Pod
-from shim.rundir import RunDir
+from shim.daemon.start import Started, begin, join, plan_start
+from shim.errdefs import FailedPreconditionError, InvalidArgumentError
+from shim.rundir import RunDir, gateway_socket
 
 SANDBOX = "io.kubernetes.cri.sandbox-id"
 RUNC_GROUP = "io.containerd.runc.v2.group"
-
-
-@dataclass(frozen=True)
-class Started:
-    reply: bytes
-    pod: Pod | None
 
 
 class Caller:
@@ -36,6 +31,7 @@ class Caller:
         self.config = directory / "config.toml"
         self.config.write_text("")
         self.env = [f"TANDEM_CONFIG={self.config}"]
+        self.stdin = b""
         self.started: list[Started] = []
 
     def bundle(self, container_id: str, document: object) -> Path:
@@ -49,12 +45,19 @@ class Caller:
         return self.start_in(self.directory / container_id, container_id, address)
 
     def start_in(self, bundle: Path, container_id: str, address: str = "/c.sock") -> Started:
-        params = Params(Action.START, namespace="n", id=container_id, address=address)
-        request = Request(("shim", "start"), tuple(self.env), str(bundle))
+        params = Params(
+            Action.START,
+            namespace="n",
+            id=container_id,
+            address=address,
+            publish_binary=str(self.directory / "no-containerd"),
+        )
+        request = Request(("shim", "start"), tuple(self.env), str(bundle), self.stdin)
         plan = plan_start(params, request, self.run_dir, bundle)
-        pod = None if join(plan, bundle) else begin(plan)
-        self.started.append(Started(plan.reply, pod))
-        return self.started[-1]
+        reply = join(plan, bundle)
+        started = Started(reply, None) if reply is not None else begin(plan)
+        self.started.append(started)
+        return started
 
 
 @pytest.fixture
@@ -154,4 +157,79 @@ def test_start_that_cannot_write_the_address_leaves_no_socket(caller: Caller) ->
     (bundle / ".address").mkdir()
     with pytest.raises(OSError, match=r"\.address"):
         caller.start_in(bundle, "c")
+    assert [path for path in caller.run_dir.task_sockets.iterdir() if path.is_socket()] == []
+
+
+def bootstrap(instance_id: str, version: str = "2.3.4") -> bytes:
+    params = bootstrap_pb2.BootstrapParams(
+        instance_id=instance_id, namespace="n", containerd_version=version
+    )
+    return params.SerializeToString()
+
+
+def test_start_answers_who_sends_bootstrap_params_in_the_form_that_all_read(caller: Caller) -> None:
+    caller.env.append("MAX_SHIM_VERSION=2")
+    caller.stdin = bootstrap("c")
+    started = caller.start("c")
+    assert started.pod is not None
+    assert json.loads(started.reply) == {
+        "version": 2,
+        "address": f"unix://{started.pod.socket_path}",
+        "protocol": "ttrpc",
+    }
+
+
+@pytest.mark.parametrize(
+    ("env", "stdin", "text"),
+    [
+        ([], b"", "containerd 1.6 cannot use a shim over gRPC: it has no gRPC for shims; set"),
+        (["MAX_SHIM_VERSION=2"], bootstrap("c"), "containerd 2.3.4 cannot use .*: it drops"),
+        (["MAX_SHIM_VERSION=2"], b"", "version is not known, .*/no-containerd.* No such file"),
+    ],
+    ids=["1.6", "2.3", "unknown"],
+)
+def test_start_over_grpc_is_refused_where_containerd_cannot_use_it(
+    caller: Caller, env: list[str], stdin: bytes, text: str
+) -> None:
+    caller.config.write_text("[shim]\ntransport = 'grpc'")
+    caller.env += env
+    caller.stdin = stdin
+    with pytest.raises(FailedPreconditionError, match=text) as caught:
+        caller.start("c")
+    assert str(caught.value).endswith('set [shim] transport = "ttrpc" in the configuration')
+    assert [path for path in caller.run_dir.task_sockets.iterdir() if path.is_socket()] == []
+
+
+def test_start_joins_a_pod_as_it_was_begun_whatever_is_configured_now(caller: Caller) -> None:
+    first = caller.start("a", **{SANDBOX: "pod"})
+    caller.config.write_text("[shim]\ntransport = 'grpc'")
+    assert caller.start("b", **{SANDBOX: "pod"}).reply == first.reply
+
+
+def test_start_joins_a_pod_behind_a_gateway(caller: Caller) -> None:
+    caller.env.append("MAX_SHIM_VERSION=2")
+    first = caller.start("a", **{SANDBOX: "pod"})
+    assert first.pod is not None
+    path = gateway_socket(first.pod.socket_path)
+    with sockets.listen(path):
+        second = caller.start("b", **{SANDBOX: "pod"})
+        assert second.pod is None
+        answer = {"version": 2, "address": str(path), "protocol": "grpc"}
+        assert json.loads(second.reply) == answer
+        assert (caller.directory / "b" / "address").read_bytes() == second.reply
+        caller.env.remove("MAX_SHIM_VERSION=2")
+        with pytest.raises(FailedPreconditionError, match=r"containerd 1\.6 cannot use"):
+            caller.start("c", **{SANDBOX: "pod"})
+
+
+def runc_options(shim_cgroup: str) -> bytes:
+    options = runc_options_pb2.Options(shim_cgroup=shim_cgroup)
+    found = AnyMessage(type_url="containerd.runc.v1.Options", value=options.SerializeToString())
+    return found.SerializeToString()
+
+
+def test_start_that_cannot_join_the_shims_cgroup_leaves_no_socket(caller: Caller) -> None:
+    caller.stdin = runc_options("/tandem-no-such-group")
+    with pytest.raises(FailedPreconditionError, match="'/tandem-no-such-group' does not exist"):
+        caller.start("c")
     assert [path for path in caller.run_dir.task_sockets.iterdir() if path.is_socket()] == []

@@ -1,5 +1,6 @@
 """The OCI runtime's command line, and its own words for its failures."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -39,19 +40,73 @@ def test_runtime_is_called_as_containerds_own_shim_calls_it(tmp_path: Path) -> N
         await runtime.create("c", fake.bundle / "init.pid", ())
         await runtime.start("c")
         await runtime.kill_all("c", 9)
+        await runtime.execute("c", Path("/p.json"), Path("/p.pid"), ())
+        await runtime.pause("c")
+        await runtime.resume("c")
+        await runtime.update("c", Path("/r.json"))
+        await runtime.checkpoint("c", ["--image-path", "/img"])
+        await runtime.restore("d", Path("/d.pid"), (), ["--image-path", "/img"])
         await runtime.delete("c")
 
     with_reaper(scenario)
-    log = f"--log {fake.bundle}/runtime-log.json --log-format json"
     assert fake.calls == [
-        f"--root {fake.root} {log} {rest}"
-        for rest in (
-            f"create --bundle {fake.bundle} --pid-file {fake.bundle}/init.pid c",
-            "start c",
-            "kill --all c 9",
-            "delete --force c",
+        f"--root {fake.root} --log {fake.bundle}/runtime-{number}.log --log-format json {rest}"
+        for number, rest in enumerate(
+            (
+                f"create --bundle {fake.bundle} --pid-file {fake.bundle}/init.pid c",
+                "start c",
+                "kill --all c 9",
+                "exec --detach --process /p.json --pid-file /p.pid c",
+                "pause c",
+                "resume c",
+                "update --resources /r.json c",
+                "checkpoint --image-path /img c",
+                f"restore --detach --image-path /img --bundle {fake.bundle} --pid-file /d.pid d",
+                "delete --force c",
+            )
         )
     ]
+    assert list(fake.bundle.iterdir()) == []
+
+
+def test_runtime_is_told_of_a_console(tmp_path: Path) -> None:
+    fake = FakeRuntime(tmp_path)
+
+    async def scenario(reaper: Reaper) -> None:
+        runtime = fake.runtime(reaper)
+        await runtime.create("c", Path("/pid"), (), "/c.sock")
+        await runtime.execute("c", Path("/p.json"), Path("/pid"), (), "/c.sock")
+
+    with_reaper(scenario)
+    assert all(" --console-socket /c.sock c" in call for call in fake.calls)
+
+
+def test_runtime_calls_at_once_keep_their_logs_apart(tmp_path: Path) -> None:
+    """What one says of its failure is not another's."""
+    fake = FakeRuntime(
+        tmp_path,
+        'sleep 0.05; echo "{\\"level\\":\\"error\\",\\"msg\\":\\"$verb it is\\"}" > "$log"; exit 1',
+    )
+
+    async def scenario(reaper: Reaper) -> None:
+        runtime = fake.runtime(reaper)
+        calls = (runtime.start("c"), runtime.pause("c"), runtime.resume("c"))
+        failures = await asyncio.gather(*calls, return_exceptions=True)
+        assert [str(failure) for failure in failures] == [
+            f"fake-runc {verb} failed: {verb} it is" for verb in ("start", "pause", "resume")
+        ]
+
+    with_reaper(scenario)
+    assert list(fake.bundle.iterdir()) == []
+
+
+def test_runtime_searches_where_its_caller_did(tmp_path: Path) -> None:
+    async def scenario(reaper: Reaper) -> None:
+        options = RuntimeOptions("runc", tmp_path)
+        assert OciRuntime(options, tmp_path, {"PATH": "/a:/b"}, reaper).search_path == "/a:/b"
+        assert OciRuntime(options, tmp_path, {}, reaper).search_path == os.defpath
+
+    with_reaper(scenario)
 
 
 def test_runtime_takes_every_option(tmp_path: Path) -> None:
@@ -117,7 +172,7 @@ def test_runtime_failure_of_an_earlier_call_is_not_told_again(tmp_path: Path) ->
         ("kill -9 $$", "exit status 137"),
         ("printf '\\377' > $log; exit 2", "exit status 2"),
         ('echo \'{"level":"error"}\' > $log; exit 2', "exit status 2"),
-        ("mkdir $log; exit 2", "exit status 2"),
+        ("ln -s $log $log; exit 2", "exit status 2"),
     ],
 )
 def test_runtime_failure_without_words_is_its_status(

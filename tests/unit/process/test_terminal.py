@@ -68,11 +68,14 @@ async def seat(directory: Path, reaper: Reaper, *, stdin: bool = True) -> AsyncI
 def test_terminal_is_one_and_controls_its_process(tmp_path: Path) -> None:
     async def scenario(reaper: Reaper) -> None:
         async with seat(tmp_path, reaper) as it:
-            script = "tty <&0 >/dev/null && test -t 1 && test -t 2 && echo yes >/dev/tty; sleep 100"
+            script = "test -t 0 && test -t 1 && test -t 2 && echo yes >/dev/tty; exec cat"
             pid, exited = it.spawn("sh", "-c", script)
             await it.out.read_until(b"yes\r\n")
             session = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[3]
             assert int(session) == pid
+            # A shell that is about to become something else may miss the signal.
+            it.type(b"here\n")
+            await it.out.read_until(b"here\r\nhere\r\n")
             it.type(b"\x03")
             assert (await exited).status == 128 + signal.SIGINT
             await it.terminal.drained()

@@ -62,6 +62,7 @@ class FakeHandle:
 class FakeInit(FakeHandle):
     """A container's; `updated` is what the last update brought."""
 
+    is_alone = False
     others: Sequence[int] = ()
     updated = b""
 

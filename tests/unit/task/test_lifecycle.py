@@ -240,3 +240,26 @@ def test_want_of_memory_while_it_is_created_is_told_before_the_exit() -> None:
         assert world.topics() == ["create", "oom", "exit"]
 
     in_world(scenario)
+
+
+def test_container_of_one_process_is_watched_from_its_first_exec_on() -> None:
+    """Its own want of memory is its end, and told then."""
+
+    async def scenario(world: World) -> None:
+        init = await world.created()
+        init.is_alone = True
+        await world.service.start(task_pb2.StartRequest(id="c"))
+        await settle()
+        assert "watch_oom" not in world.calls
+        for exec_id in ("a", "b"):
+            await world.executing(exec_id)
+            await settle()
+        assert world.calls.count("watch_oom") == 1
+        world.groups["c"].kill_for_memory()
+        assert world.topics()[-1] == "oom"
+        init.end(0)
+        await world.service.wait(WAIT)
+        assert world.topics().count("oom") == 1
+        assert world.groups["c"].watchers == []
+
+    in_world(scenario)
