@@ -36,7 +36,7 @@ def test_readiness_by_exec(containerd: Containerd, case: Case, home: Home) -> No
     with case.start(home.pod, *work, volumes=home.volumes) as container:
 
         def answer() -> str:
-            return container.exec("/app", "cat", "/tmp/ready", timeout=1).stdout
+            return container.exec("/app", "cat", "/tmp/ready", timeout=10).stdout
 
         answers = [answer() for _ in range(3)]
         assert all(text.startswith("cannot read") for text in answers), answers
