@@ -96,7 +96,7 @@ def test_program_outlives_its_client(
     for name in ("go", "done"):
         (home.shared / name).unlink(missing_ok=True)
     command = [*do("say", "here"), *do("until", "/shared/go")]
-    command += [*do("lines", "20000"), *do("write", "/shared/done", "")]
+    command += [*do("lines", "100"), *do("write", "/shared/done", "")]
     with exec_session(containerd, home.probe, "/app", *command, stdin=True, tty=tty) as session:
         session.read_until("here")
     (home.shared / "go").touch()

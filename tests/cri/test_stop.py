@@ -14,7 +14,7 @@ from tests.support.containerd import Containerd
 from tests.support.cri import CriError
 from tests.support.pods import Container, ContainerSpec, Volume
 from tests.support.probe import probe as do
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.containerd]
 
@@ -58,7 +58,7 @@ def test_image_names_the_stop_signal_of_a_guest(
         container.wait_for_log("ready")
         start = time.monotonic()
         assert container.stop(grace=20).exit_code == SIGNALS[signal]
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 5 * PATIENCE
 
 
 @kinds(LINUX)
@@ -68,7 +68,7 @@ def test_grace_period_is_given_and_ends(containerd: Containerd, case: Case, home
         container.wait_for_log("ready")
         start = time.monotonic()
         assert container.stop(grace=1).exit_code == 137
-        assert 0.9 < time.monotonic() - start < 10
+        assert 0.9 < time.monotonic() - start < 10 * PATIENCE
 
 
 @kinds(EVERY_KIND)
@@ -142,7 +142,7 @@ def test_pod_goes_while_everything_in_it_resists(containerd: Containerd, case: C
         )
         start = time.monotonic()
         pod.remove()
-        assert time.monotonic() - start < 15
+        assert time.monotonic() - start < 15 * PATIENCE
         for thread in hanging:
             thread.join(20)
             assert not thread.is_alive()

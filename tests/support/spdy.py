@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.support import network
+from tests.support.waiting import PATIENCE
 
 SYN_STREAM, SYN_REPLY, RST_STREAM, PING = 1, 2, 3, 6
 CONTROL = 0x80030000
@@ -96,7 +97,7 @@ class Connection:
 
         A client that hangs up earlier leaves a containerd that waits for ever to write to it.
         """
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while not all(stream.accepted for stream in self._streams.values()):
             if self.ended or time.monotonic() > deadline:
                 raise StreamingError("the server does not take the streams")

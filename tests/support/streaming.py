@@ -20,6 +20,7 @@ from tests.support.api import cri_pb2 as api
 from tests.support.containerd import Containerd
 from tests.support.pods import Container, Pod
 from tests.support.spdy import Connection, StreamingError
+from tests.support.waiting import PATIENCE
 
 
 class Session:
@@ -138,7 +139,7 @@ class Session:
         return stream.data.decode(errors="replace").replace("\r\n", "\n") if stream else ""
 
     def _until(self, done: Callable[[], bool], what: str, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while not done():
             left = deadline - time.monotonic()
             if left < 0:
@@ -191,7 +192,7 @@ def forward(
         connection.settle()
         connection.send(error, b"", last=True)
         connection.send(data, request)
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while not (data.ended and error.ended):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no end of the answer from port {port}")
