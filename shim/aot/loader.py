@@ -150,6 +150,8 @@ def _become_own_process(module_fd: int, report_fd: int) -> None:
     for number in _DEFAULT_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    # A panic for want of memory that prints a backtrace wants more, and waits for itself for ever.
+    os.environ["RUST_BACKTRACE"] = "0"
     null = os.open(os.devnull, os.O_RDWR)
     for fd, to in ((null, 0), (null, 1), (report_fd, 2)):
         os.dup2(fd, to)

@@ -30,6 +30,7 @@ from shim.rundir import RunDir
 
 _SPARES = 2
 _FORK_RETRY_S = 0.2
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # See shim.pod.rehearsal.
 _REHEARSALS = 8
 
@@ -55,7 +56,7 @@ class Zygote:
         """Serve launchers until SIGTERM."""
         self._run_dir.daemon_pid.write_text(str(self._pid))
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOP_SIGNALS:
             signal.signal(number, _stop)
         with contextlib.suppress(_StopRequested):
             for _ in range(_REHEARSALS):
@@ -86,14 +87,18 @@ class Zygote:
 
     def _fork_spare(self) -> int:
         ours, theirs = os.pipe2(os.O_CLOEXEC)
+        # What a handler raises inside a hook of os.fork is swallowed there, and the signal with it.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         try:
             pid = fork()
+            if pid == 0:
+                self._be_spare(ours, theirs)
         except BaseException:
             os.close(ours)
             os.close(theirs)
             raise
-        if pid == 0:
-            self._be_spare(ours, theirs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(theirs)
         self._spares.add(ours)
         return ours
@@ -104,8 +109,9 @@ class Zygote:
             LINUX.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != self._pid:
                 os._exit(0)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            for number in (*_STOP_SIGNALS, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
             for fd in (parents_end, self._lock_fd, *self._spares):
                 os.close(fd)
             os.setsid()

@@ -2,8 +2,8 @@
 
 The process gets pipes, and the program their other ends as its descriptors 3 and 4; it says on
 descriptor 5 that it is ready. Rules: its environment holds the container's id and namespace alone;
-it is given the end of file, and time, before it is signalled. Source: containerd
-runtime/v2/logging/logging.go and runtime/v2/README.md "Logging".
+it is given the end of file when the process has ended, and signalled when that is deleted. Source:
+containerd runtime/v2/logging/logging.go and runtime/v2/README.md "Logging".
 """
 
 import asyncio

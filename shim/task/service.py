@@ -115,6 +115,8 @@ class TaskService:
         """Answer when the process has ended."""
         process = self._find(request.id).find(request.exec_id)
         await process.stopped.wait()
+        if process.exit is None:
+            raise NotFoundError(f"{process.name} was deleted before it was started")
         response = task_pb2.WaitResponse()
         process.set_exit(response)
         return response
@@ -169,6 +171,8 @@ class TaskService:
         async with process.lock:
             process.apply(Verb.DELETE)
         container.executed.pop(exec_id, None)
+        # Whoever waits for a process that was never started waits no more.
+        process.stopped.set()
         if process.streams is not None:
             process.streams.close()
         response = task_pb2.DeleteResponse(pid=process.pid)

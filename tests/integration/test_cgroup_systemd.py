@@ -39,7 +39,9 @@ def manager() -> Iterator[ShimManager]:
     """Our shim on a node whose configuration says `systemd_cgroup = true`."""
     directory = Path(tempfile.mkdtemp(prefix="td", dir="/tmp"))
     home = TandemHome(directory / "t")
-    home.config.write_text(home.config.read_text() + "systemd_cgroup = true\n")
+    home.config.write_text(
+        home.config.read_text().replace("[linux]\n", "[linux]\nsystemd_cgroup = true\n")
+    )
     binary = ShimBinary(LAUNCHER, home.environment)
     manager = ShimManager(binary, directory, make_image(directory / "image"))
     yield manager
