@@ -319,3 +319,15 @@ def test_pids_name_the_executed_processes() -> None:
         assert told.exec_id == "e"
 
     in_world(scenario)
+
+
+def test_wait_ends_when_what_was_never_started_is_deleted() -> None:
+    async def scenario(world: World) -> None:
+        await created(world)
+        waiting = asyncio.create_task(world.service.wait(WAIT))
+        await settle()
+        await world.service.delete(DELETE)
+        with pytest.raises(NotFoundError, match="process e .* before it was started"):
+            await waiting
+
+    in_world(scenario)
