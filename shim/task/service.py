@@ -103,7 +103,11 @@ class TaskService:
     async def state(self, request: task_pb2.StateRequest) -> task_pb2.StateResponse:
         """Say how the process is."""
         container = self._find(request.id)
-        response = container.find(request.exec_id).describe()
+        process = container.find(request.exec_id)
+        response = process.describe()
+        if process.status is Status.RUNNING and container.process.status is Status.PAUSED:
+            # A pause is the whole container's (containerd process/exec.go, Status).
+            response.status = task_pb2.PAUSED
         response.bundle, response.exec_id = container.bundle, request.exec_id
         return response
 

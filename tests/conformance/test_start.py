@@ -39,7 +39,7 @@ def test_start_prints_an_address_that_listens_and_nothing_else(manager: ShimMana
 
 def test_start_leaves_the_address_in_the_bundle(manager: ShimManager) -> None:
     task = manager.start_task(manager.bundle(["/bin/true"]))
-    assert (task.bundle.path / "address").read_text() == task.address
+    assert address((task.bundle.path / "address").read_bytes()) == task.address
 
 
 def test_start_answers_the_newer_lines_in_json(manager: ShimManager) -> None:

@@ -4,6 +4,7 @@
 anything failed: a test, its fixtures, or the whole run.
 """
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,16 +58,14 @@ def run(release: str, transport: str, folder: Path) -> Result:
     print(f"\n== containerd {release} over {transport}", flush=True)
     begun = time.monotonic()
     chosen = ["--containerd", release, "--transport", transport, f"--junitxml={report}"]
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "--quiet", "tests/cri", *chosen],
-            check=False,
-            cwd=ROOT,
-            timeout=TIMEOUT_S,
-        )
-        status = done.returncode
-    except subprocess.TimeoutExpired:
-        status = 1
+    command = [sys.executable, "-m", "pytest", "--quiet", "tests/cri", *chosen]
+    with subprocess.Popen(command, cwd=ROOT) as tests:
+        try:
+            status = tests.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            # Not SIGKILL: what the tests have started, they have to end.
+            tests.send_signal(signal.SIGINT)
+            status = 1
     passed, failed = counts(report, status)
     return Result(version(release), transport, passed, failed, time.monotonic() - begun)
 

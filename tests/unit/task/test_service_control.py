@@ -35,6 +35,32 @@ def test_pause_and_resume_are_told_and_seen() -> None:
     in_world(scenario)
 
 
+def test_pause_is_that_of_every_process_that_runs() -> None:
+    async def scenario(world: World) -> None:
+        await world.running()
+        await world.executing("runs")
+        ended = await world.executing("ended")
+        ended.end(0)
+        await world.service.wait(task_pb2.WaitRequest(id="c", exec_id="ended"))
+        await world.added("added")
+
+        async def states() -> list[int]:
+            requests = [
+                task_pb2.StateRequest(id="c", exec_id=exec_id)
+                for exec_id in ("runs", "ended", "added")
+            ]
+            return [(await world.service.state(request)).status for request in requests]
+
+        before = [task_pb2.RUNNING, task_pb2.STOPPED, task_pb2.CREATED]
+        assert await states() == before
+        await world.service.pause(PAUSE)
+        assert await states() == [task_pb2.PAUSED, task_pb2.STOPPED, task_pb2.CREATED]
+        await world.service.resume(RESUME)
+        assert await states() == before
+
+    in_world(scenario)
+
+
 @pytest.mark.parametrize("verb", ["pause", "resume"])
 def test_pause_or_resume_that_fails_changes_nothing(verb: str) -> None:
     async def scenario(world: World) -> None:
