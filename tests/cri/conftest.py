@@ -53,6 +53,19 @@ class Home:
     shared: Path
     volumes: tuple[Volume, ...]
 
+    def last_words(self) -> list[str]:
+        """Commands that keep a probe alive until `let_go`, so that its output is read before.
+
+        containerd 1.6 drops what it has not read by the time it hears of the exit, and runc's shim
+        tells it at once.
+        """
+        (self.shared / "go").unlink(missing_ok=True)
+        return probe.probe("until", "/shared/go")
+
+    def let_go(self) -> None:
+        """Let the probes end that `last_words` keep."""
+        (self.shared / "go").touch()
+
 
 @pytest.fixture(scope="module")
 def home(containerd: Containerd, case: Case) -> Iterator[Home]:

@@ -1,5 +1,7 @@
 """Attach: clients that join a container's streams, leave and come back, and its log meanwhile."""
 
+from typing import Any
+
 import pytest
 
 from tests.cri.conftest import EVERY_KIND, LINUX, WASM, Case, Home, kinds
@@ -31,12 +33,16 @@ def test_client_talks_leaves_and_comes_back(containerd: Containerd, case: Case, 
 
 @kinds(EVERY_KIND)
 def test_end_of_stdin_once_is_told(containerd: Containerd, case: Case, home: Home) -> None:
+    words = [*probe("stdin"), *probe("say", "end"), *home.last_words(), "exit", "4"]
     with case.start(
-        home.pod, *probe("stdin"), *probe("say", "end"), "exit", "4", stdin=True, stdin_once=True
+        home.pod, *words, stdin=True, stdin_once=True, volumes=home.volumes
     ) as container:
         with attach_session(containerd, container, stdin=True) as session:
             session.send("all of it\n")
             session.end_stdin()
+            session.read_until("end\n")
+            container.wait_for_log("end")
+            home.let_go()
             session.read_all()
             assert session.stdout == "all of it\nend\n"
         assert container.wait().exit_code == 4
@@ -45,12 +51,15 @@ def test_end_of_stdin_once_is_told(containerd: Containerd, case: Case, home: Hom
 
 @kinds(EVERY_KIND)
 def test_client_that_leaves_ends_stdin_once(containerd: Containerd, case: Case, home: Home) -> None:
+    words = [*probe("echo"), *probe("say", "end"), *home.last_words()]
     with case.start(
-        home.pod, *probe("echo"), "say", "end", stdin=True, stdin_once=True
+        home.pod, *words, stdin=True, stdin_once=True, volumes=home.volumes
     ) as container:
         with attach_session(containerd, container, stdin=True) as session:
             session.send("one\n")
             session.read_until("got one\n")
+        container.wait_for_log("end")
+        home.let_go()
         assert container.wait().exit_code == 0
         assert container.stdout == "got one\nend"
 
@@ -59,16 +68,19 @@ def test_client_that_leaves_ends_stdin_once(containerd: Containerd, case: Case, 
 def test_without_stdin_a_container_reads_nothing(
     containerd: Containerd, case: Case, home: Home
 ) -> None:
-    with case.start(home.pod, *probe("stdin"), "say", "end") as container:
+    words = [*probe("stdin"), *probe("say", "end"), *home.last_words()]
+    with case.start(home.pod, *words, volumes=home.volumes) as container:
+        container.wait_for_log("end")
+        home.let_go()
         assert container.wait().exit_code == 0
         assert container.stdout == "end"
 
 
 @kinds(EVERY_KIND)
 def test_two_clients_see_the_same(containerd: Containerd, case: Case, home: Home) -> None:
-    words = [*probe("echo"), *probe("err", "problem"), "exit", "0"]
+    words = [*probe("echo"), *probe("err", "problem"), *home.last_words()]
     with (
-        case.start(home.pod, *words, stdin=True) as container,
+        case.start(home.pod, *words, stdin=True, volumes=home.volumes) as container,
         attach_session(containerd, container, stdin=True) as one,
         attach_session(containerd, container) as two,
     ):
@@ -82,6 +94,8 @@ def test_two_clients_see_the_same(containerd: Containerd, case: Case, home: Home
         # An attach is in place some time after its connection is.
         wait_for("a line that both clients see", both_hear, pause=0.1)
         one.send("bye\n")
+        container.wait_for_log("problem")
+        home.let_go()
         for session in (one, two):
             session.read_all()
             assert session.stdout.endswith("got word\n")
@@ -92,23 +106,24 @@ def test_two_clients_see_the_same(containerd: Containerd, case: Case, home: Home
 def test_log_is_complete_while_clients_come_and_go(
     containerd: Containerd, case: Case, home: Home
 ) -> None:
-    (home.shared / "go").unlink(missing_ok=True)
-    words = [*probe("lines", "20000"), *probe("until", "/shared/go"), *probe("say", "end")]
+    words = [*probe("lines", "20000"), *probe("say", "end"), *home.last_words()]
     with case.start(home.pod, *probe("echo"), *words, stdin=True, volumes=home.volumes) as lively:
         with attach_session(containerd, lively, stdin=True) as session:
             session.send("bye\n")
             session.read_until("line 99\n")
         with attach_session(containerd, lively):
-            (home.shared / "go").touch()
+            lively.wait_for_log("end")
+            home.let_go()
         assert lively.wait().exit_code == 0
-        wait_for("the end in the log", lambda: lively.stdout.endswith("end"))
         assert lively.stdout.splitlines() == [*(f"line {n}" for n in range(20000)), "end"]
 
 
 @kinds(EVERY_KIND)
 def test_terminal_of_a_container(containerd: Containerd, case: Case, home: Home) -> None:
-    words = [*probe("echo"), *probe("tty"), *probe("err", "problem"), "exit", "5"]
-    with case.start(home.pod, *words, stdin=True, tty=True) as container:
+    words = [*probe("echo"), *probe("tty"), *probe("err", "problem")]
+    words += [*home.last_words(), "exit", "5"]
+    more: dict[str, Any] = {"stdin": True, "tty": True, "volumes": home.volumes}
+    with case.start(home.pod, *words, **more) as container:
         for word in ("one", "two"):
             with attach_session(containerd, container, stdin=True, tty=True) as session:
                 session.resize(120, 40)
@@ -117,6 +132,8 @@ def test_terminal_of_a_container(containerd: Containerd, case: Case, home: Home)
             assert container.is_running()
         with attach_session(containerd, container, stdin=True, tty=True) as session:
             session.send("bye\n")
+            container.wait_for_log("problem")
+            home.let_go()
             session.read_all()
             assert session.stdout.endswith("bye\nyes yes yes\nproblem\n")
         assert container.wait().exit_code == 5

@@ -163,7 +163,8 @@ class Container:
             return []
         lines: list[LogLine] = []
         pending: dict[str, str] = {}
-        for record in self.log_path.read_text(errors="replace").splitlines():
+        # The last record may be half written; a terminal's carriage returns are part of a text.
+        for record in self.log_path.read_bytes().decode(errors="replace").split("\n")[:-1]:
             _, stream, tag, text = (*record.split(" ", 3), "")[:4]
             pending[stream] = pending.get(stream, "") + text
             if tag == "F":
