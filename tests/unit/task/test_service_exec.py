@@ -327,7 +327,7 @@ def test_wait_ends_when_what_was_never_started_is_deleted() -> None:
         waiting = asyncio.create_task(world.service.wait(WAIT))
         await settle()
         await world.service.delete(DELETE)
-        with pytest.raises(NotFoundError, match="process e .* before it was started"):
+        with pytest.raises(NotFoundError, match=r"process e .* before it was started"):
             await waiting
 
     in_world(scenario)
