@@ -60,12 +60,16 @@ test-conformance: setup ## play containerd's side, against runc's shim and ours
 test-cri: setup ## pods through a real containerd
 	$(BIN)/python -m pytest tests/cri
 
-.PHONY: stacks test-matrix test-cgroup2
+# Slower ones. STACKS chooses rows of the matrix: STACKS="1.7-grpc".
+.PHONY: stacks test-matrix test-cgroup2 test-conformance-grpc
 stacks: ## newer containerds, runc, crun and a cgroup v2 kernel, from newer suites of Debian
 	tests/stacks/provision.sh
 
 test-matrix: setup stacks ## pods through containerd 1.6, 1.7 and 2.1, and a table
-	$(BIN)/python -m tests.stacks.matrix
+	$(BIN)/python -m tests.stacks.matrix $(STACKS)
+
+test-conformance-grpc: setup ## the conformance suite against our shim, over gRPC
+	$(BIN)/python -m pytest tests/conformance --transport grpc
 
 test-cgroup2: setup stacks ## what depends on the cgroup hierarchy, on a kernel with cgroup v2 alone
 	$(BIN)/python -m tests.stacks.cgroup2
