@@ -30,11 +30,12 @@ class InstanceSpec:
     """Everything that an instance is made of.
 
     `terminal`: its stdio is a terminal, which it is to control. `namespace_fds` are those that the
-    plan joins by descriptor.
+    plan joins by descriptor. Without a program, it is the first process of a new pid namespace,
+    holds that for others, and ends when the shim hangs up.
     """
 
     engine: Any
-    program: Program
+    program: Program | None
     plan: JailPlan
     cgroup_procs: Sequence[Path]
     terminal: bool = False
@@ -46,15 +47,19 @@ def run_instance(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int
     status = _EXIT_UNABLE
     try:
         _become_own_process(spec, control, stdio)
-        if spec.plan.pid_namespace is not None:
+        if spec.program is None or spec.plan.pid_namespace is not None:
             _fork_into_pid_namespace(spec.plan.pid_namespace, control)
-        instance = Instance.load(spec.engine, spec.program)
+        instance = Instance.load(spec.engine, spec.program) if spec.program else None
         warnings = enter(spec.plan, spec.cgroup_procs)
         for fd in spec.namespace_fds:
             os.close(fd)
-        instance.prepare()
+        if instance is None:
+            # Who is orphaned in the namespace comes here, and is collected by the kernel.
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        else:
+            instance.prepare()
         _send(control, Ready(tuple(warnings)))
-        if control.recv(1) == START:
+        if control.recv(1) == START and instance is not None:
             control.close()
             status = instance.run()
     except Exception as error:  # noqa: BLE001 (the last frame of this process)
@@ -79,15 +84,20 @@ def _become_own_process(spec: InstanceSpec, control: socket.socket, stdio: Seque
     os.environ["TOKIO_WORKER_THREADS"] = "1"
 
 
-def _fork_into_pid_namespace(path: Path, control: socket.socket) -> None:
-    """Go on as a child inside the namespace: setns(2) moves only the children of its caller.
+def _fork_into_pid_namespace(path: Path | None, control: socket.socket) -> None:
+    """Go on as a child inside the namespace, or in a new one: setns(2) and unshare(2) move only the
+    children of their caller.
 
     The process in between ends at once, so that the instance becomes the subreaping shim's child.
     """
     try:
-        LINUX.setns(os.fspath(path), CLONE_NEWPID)
+        if path is None:
+            LINUX.unshare(CLONE_NEWPID)
+        else:
+            LINUX.setns(os.fspath(path), CLONE_NEWPID)
     except OSError as error:
-        raise InternalError(f"cannot join the pid namespace {path}: {error.strerror}") from error
+        name = path or "of its own"
+        raise InternalError(f"cannot join the pid namespace {name}: {error.strerror}") from error
     pid = os.fork()  # noqa: TID251 (a freshly forked child: one thread)
     if pid:
         _send(control, Forked(pid))

@@ -2,10 +2,10 @@
 
 The container itself is none of the runtime's, so that its programs get one of their own: with the
 container's root file system, volumes, user, limits and profiles, in the container's namespaces, and
-in a pid namespace, since the guest's jail has none that a Linux program could be let into. Rules:
-pure. What keeps the node's devices away from runc's containers, the control group's device filter,
-stays behind when the program moves into the container's own group; so every mount is nodev here
-with all below it, but for a /dev that the OCI runtime fills, and nobody may make a device.
+in a pid namespace that is held for them, since the guest is in the node's. Rules: pure. What keeps
+the node's devices away from runc's containers, the control group's device filter, stays behind when
+the program moves into the container's own group; so every mount is nodev here with all below it,
+but for a /dev that the OCI runtime fills, and nobody may make a device.
 """
 
 import copy
@@ -34,7 +34,8 @@ def companion_config(
         config: the container's own config.json.
         process: the spec's process.
         rootfs: where the container's root file system is mounted; the caller makes it nodev.
-        namespaces: those of the running instance, by the spec's names ("network", "ipc", "uts").
+        namespaces: those of the running instance, and the pid namespace, by the spec's names
+            ("network", "ipc", "uts", "pid").
         cgroups_path: a group for the time before the program moves into the container's.
 
     Raises:
@@ -65,10 +66,12 @@ def _namespaces(wanted: list[dict[str, Any]], instance: Mapping[str, Path]) -> l
         for entry in wanted
         if entry.get("type") in instance
     ]
-    pid = next((entry for entry in wanted if entry.get("type") == "pid"), {"type": "pid"})
+    if not any(entry["type"] == "pid" for entry in joined):
+        # The spec says the node's, which is for the guest alone.
+        joined.append({"type": "pid", "path": str(instance["pid"])})
     # What the instance has no use for, and a program with a /sys/fs/cgroup has.
     cgroup = [entry for entry in wanted if entry.get("type") == "cgroup"]
-    return [*joined, pid, *cgroup, {"type": "mount"}]
+    return [*joined, *cgroup, {"type": "mount"}]
 
 
 def _mount(mount: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from shim.pod.loading import load_artefact
 from shim.pod.node import Node
 from shim.pod.program import WasmFile
 from shim.process.child_streams import ChildStreams
+from shim.process.stdio import Stdio
 from shim.process.terminal import Terminal
 from shim.record import pid_file
 
@@ -104,13 +105,30 @@ class WasmInstances:
         Raises:
             ShimError: why not; no process is left then.
         """
-        with _namespaces_of(init_pid) as fds:
-            joined = [
-                (kind, Path(f"/proc/self/fd/{fd}"))
-                for (_, kind), fd in zip(_NAMESPACES, fds, strict=True)
-            ]
+        with _namespaces_of(init_pid) as (joined, fds):
             jail = _Jail(container, spec.process, build_exec_plan(spec, joined), fds)
             return await self._make(WasmProcess, wasm, jail, streams, terminal)
+
+    async def hold_pids(self, container: ContainerRequest, init_pid: int) -> WasmProcess:
+        """A process in a container's jail that runs nothing, and is the first of a new pid
+        namespace; whoever gets it ends it.
+
+        Raises:
+            ShimError: why not; no process is left then.
+        """
+        with (
+            _namespaces_of(init_pid) as (joined, fds),
+            contextlib.closing(Stdio.open("", "", "")) as streams,
+        ):
+            spec = InstanceSpec(
+                engine=self._node.engine,
+                program=None,
+                plan=build_exec_plan(container.spec, joined),
+                cgroup_procs=container.cgroup.procs_files(),
+                namespace_fds=fds,
+            )
+            reaper = self._node.reaper
+            return await WasmProcess.create(spec, streams.child_fds, container.cgroup, reaper)
 
     async def _run_hooks(self, container: ContainerRequest, init: WasmInit) -> None:
         bundle = os.fspath(container.bundle)
@@ -189,11 +207,12 @@ class _Jail:
 
 
 @contextlib.contextmanager
-def _namespaces_of(pid: int) -> Iterator[Sequence[int]]:
-    """The namespaces of a process that is not reaped, open, in the order of `_NAMESPACES`."""
+def _namespaces_of(pid: int) -> Iterator[tuple[Sequence[tuple[int, Path]], Sequence[int]]]:
+    """The namespaces of a process that is not reaped, in the order of joining: kinds and paths, and
+    the open descriptors that the paths lead to."""
     with contextlib.ExitStack() as opened:
-        fds = []
-        for name, _ in _NAMESPACES:
+        joined, fds = [], []
+        for name, kind in _NAMESPACES:
             try:
                 fd = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
             except OSError as error:
@@ -201,5 +220,6 @@ def _namespaces_of(pid: int) -> Iterator[Sequence[int]]:
                     f"the container's process {pid} has just ended: {error.strerror}"
                 ) from error
             opened.callback(os.close, fd)
+            joined.append((kind, Path(f"/proc/self/fd/{fd}")))
             fds.append(fd)
-        yield fds
+        yield joined, fds

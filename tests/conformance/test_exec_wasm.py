@@ -1,5 +1,6 @@
 """What can be executed in a Wasm container: its files, their functions, and Linux programs."""
 
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -109,6 +110,37 @@ def test_wasm_exec_of_a_shell_at_a_terminal(task: Task) -> None:
     shell.stdout.read_until(b"51 101\r\n")
     assert shell.wait().exit_status == 6
     shell.delete()
+
+
+def test_wasm_exec_of_a_linux_program_is_interrupted_at_a_terminal(task: Task) -> None:
+    program = task.exec([SH, "-c", "echo up; exec sleep 1000"], stdin=True, terminal=True)
+    program.start()
+    program.input.open()
+    program.stdout.read_until(b"up")
+    program.input.write(b"\x03")
+    assert program.wait().exit_status == 130
+    program.delete()
+
+
+def test_wasm_exec_of_linux_programs_see_each_other_and_nobody_else(task: Task) -> None:
+    task.exec(["/bin/sleep", "1000"]).start()
+    busybox = [SH, "-c", "busybox ps -o args"]
+    listed = task.run(busybox)[1].decode()
+    assert "sleep 1000" in listed
+    assert "containerd" not in listed
+    # The holder, sleep, and the shell that has become ps.
+    assert len(listed.splitlines()) == 1 + 3
+
+
+def test_wasm_exec_after_the_pid_namespaces_end_makes_another(task: Task) -> None:
+    first = task.exec(["/bin/sleep", "1000"])
+    pid = first.start().pid
+    namespace = Path(f"/proc/{pid}/ns/pid").stat().st_ino
+    in_it = [p for p in task.pids() if Path(f"/proc/{p}/ns/pid").stat().st_ino == namespace]
+    (holder,) = set(in_it) - {pid}
+    os.kill(holder, signal.SIGKILL)
+    assert first.wait().exit_status == 137
+    assert task.run([SH, "-c", "exit 4"])[0] == 4
 
 
 def test_wasm_exec_of_a_linux_program_shares_the_pods_network(task: Task) -> None:

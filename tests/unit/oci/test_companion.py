@@ -12,7 +12,7 @@ from shim.errdefs import InvalidArgumentError, UnimplementedError
 from shim.oci.companion import companion_config
 
 ROOTFS = Path("/run/c/rootfs")
-INSTANCE = {kind: Path(f"/proc/7/ns/{kind}") for kind in ("network", "ipc", "uts")}
+INSTANCE = {kind: Path(f"/proc/7/ns/{kind}") for kind in ("network", "ipc", "uts", "pid")}
 SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
 CONFIG: dict[str, Any] = {
     "ociVersion": "1.0.2",
@@ -87,12 +87,12 @@ def test_companion_leaves_alone_what_the_container_has_done_once() -> None:
     assert "sysctl" not in config["linux"]
 
 
-def test_companion_is_in_the_instance_s_namespaces_and_a_pid_namespace_of_its_own() -> None:
+def test_companion_is_in_the_instances_namespaces_and_the_pid_namespace_that_is_held() -> None:
     assert by_type(made()) == {
         "network": "/run/netns/x",
         "ipc": "/proc/7/ns/ipc",
         "uts": "/proc/7/ns/uts",
-        "pid": "",
+        "pid": "/proc/7/ns/pid",
         "cgroup": "",
         "mount": "",
     }
@@ -108,14 +108,19 @@ def test_companion_joins_the_pid_namespace_that_the_spec_joins() -> None:
 
 def test_companion_of_a_container_on_the_node_s_network_is_there_too() -> None:
     config = made(with_linux(namespaces=[{"type": "ipc"}]))
-    assert by_type(config) == {"ipc": "/proc/7/ns/ipc", "pid": "", "mount": ""}
+    assert by_type(config) == {"ipc": "/proc/7/ns/ipc", "pid": "/proc/7/ns/pid", "mount": ""}
 
 
 @pytest.mark.parametrize("namespaces", [None, []])
-def test_companion_has_a_pid_namespace_where_the_spec_names_nothing(namespaces: object) -> None:
-    assert by_type(made(with_linux(namespaces=namespaces))) == {"pid": "", "mount": ""}
+def test_companion_is_never_in_the_nodes_pid_namespace_where_the_spec_names_nothing(
+    namespaces: object,
+) -> None:
+    assert by_type(made(with_linux(namespaces=namespaces))) == {
+        "pid": "/proc/7/ns/pid",
+        "mount": "",
+    }
     bare = made({"process": {}}, {"args": ["/x"]})
-    assert by_type(bare) == {"pid": "", "mount": ""}
+    assert by_type(bare) == {"pid": "/proc/7/ns/pid", "mount": ""}
     assert bare["mounts"] == []
 
 
