@@ -23,8 +23,6 @@ class WasmInit(WasmProcess):
 
     is_alone = True
     hooks: Hooks | None = None
-    # What holds a pid namespace for the Linux programs that are executed in the container.
-    pids_holder: WasmProcess | None = None
 
     async def start(self) -> None:
         """Let the guest run.
@@ -88,14 +86,10 @@ class WasmInit(WasmProcess):
         """End what was executed in the container, and what that has started."""
         if self._cgroup.pids():
             self._cgroup.kill()
-        if self.pids_holder is not None:
-            await self.pids_holder.end()
 
     async def release(self) -> None:
         """Let go of its mounts, remove the group, and run what runs after the end."""
         await super().release()
-        if self.pids_holder is not None:
-            await self.pids_holder.release()
         self._cgroup.remove()
         if self.hooks is not None:
             await self.hooks.stopped()

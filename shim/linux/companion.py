@@ -8,6 +8,7 @@ moved into the Wasm container's control group, whose limits, statistics, freezin
 import itertools
 import os
 import shutil
+from collections.abc import Awaitable, Callable
 
 from shim.cgroup import Cgroup
 from shim.linux.init import LinuxInit
@@ -35,12 +36,15 @@ class CompanionExec(LinuxInit):
         cgroup: Cgroup,
         streams: ChildStreams,
         terminal: Terminal | None,
+        after: Callable[[], Awaitable[None]],
     ) -> None:
-        """`config` is its config.json; `cgroup` is the Wasm container's."""
+        """`config` is its config.json; `cgroup` is the Wasm container's; `after` is called when
+        nothing is left of it."""
         super().__init__(runtime, companion, cgroup)
         self._config = config
         self._streams = streams
         self._terminal = terminal
+        self._after = after
 
     async def start(self) -> None:
         """Have the container created, move it, let it run.
@@ -66,5 +70,8 @@ class CompanionExec(LinuxInit):
 
     async def release(self) -> None:
         """Have the runtime forget it, and remove its bundle."""
-        await super().release()
-        shutil.rmtree(os.fspath(self._runtime.bundle), ignore_errors=True)
+        try:
+            await super().release()
+            shutil.rmtree(os.fspath(self._runtime.bundle), ignore_errors=True)
+        finally:
+            await self._after()

@@ -6,7 +6,6 @@ a companion. Rules: a request that makes no process is refused by `check`, at Ex
 look into the rootfs is refused at the process's start, before anything is forked.
 """
 
-import asyncio
 import contextlib
 import json
 import os
@@ -24,6 +23,7 @@ from shim.linux.exec import LinuxExec
 from shim.linux.runtime import OciRuntime
 from shim.oci.companion import companion_config
 from shim.oci.spec import parse_process
+from shim.pod.companion_pids import CompanionPids
 from shim.pod.container_request import ContainerRequest
 from shim.pod.node import Node
 from shim.pod.program import find_wasm, is_there
@@ -94,7 +94,7 @@ def wasm_execs(
     node: Node, container: ContainerRequest, init: WasmInit, instances: WasmInstances
 ) -> Execs:
     """What is executed in a Wasm container: an instance in its jail, or a companion."""
-    pids = _CompanionPids(container, init, instances)
+    pids = CompanionPids(lambda: instances.hold_pids(container, init.pid))
 
     async def make(
         request: task_pb2.ExecProcessRequest, streams: ChildStreams, terminal: Terminal | None
@@ -107,7 +107,7 @@ def wasm_execs(
         spec = replace(container.spec, process=process)
         wasm = find_wasm(spec, container.rootfs, container.rootfs_identity)
         if wasm is None:
-            return await _companion(node, container, pids, request, streams, terminal)
+            return await _companion(node, container, init, pids, request, streams, terminal)
         with contextlib.ExitStack() as opened:
             opened.callback(os.close, wasm.fd)
             return await instances.execute(container, spec, init.pid, wasm, streams, terminal)
@@ -115,35 +115,11 @@ def wasm_execs(
     return Execs(node, container, make)
 
 
-class _CompanionPids:
-    """The pid namespace of all Linux programs in one Wasm container, made for the first of them.
-
-    None of them is its first process, which would be deaf to Ctrl-C, and take the others along.
-    """
-
-    def __init__(
-        self, container: ContainerRequest, init: WasmInit, instances: WasmInstances
-    ) -> None:
-        self.init = init
-        self._container = container
-        self._instances = instances
-        self._lock = asyncio.Lock()
-
-    async def path(self) -> Path:
-        async with self._lock:
-            holder = self.init.pids_holder
-            if holder is None or holder.exited.done():
-                if holder is not None:
-                    await holder.release()
-                holder = await self._instances.hold_pids(self._container, self.init.pid)
-                self.init.pids_holder = holder
-            return Path(f"/proc/{holder.pid}/ns/pid")
-
-
 async def _companion(
     node: Node,
     container: ContainerRequest,
-    pids: _CompanionPids,
+    init: WasmInit,
+    pids: CompanionPids,
     request: task_pb2.ExecProcessRequest,
     streams: ChildStreams,
     terminal: Terminal | None,
@@ -159,18 +135,29 @@ async def _companion(
     # As in the jail; the filter of the OCI runtime's group will not apply to the program.
     forbid_devices(container.rootfs)
     name = companion_id(container.id)
-    bundle = container.bundle / name
-    namespaces = {kind: Path(f"/proc/{pids.init.pid}/ns/{file}") for kind, file in _JOINED.items()}
-    namespaces["pid"] = await pids.path()
-    config = companion_config(
-        json.loads((container.bundle / "config.json").read_bytes()),
-        _process_of(request),
-        container.rootfs,
-        namespaces,
-        beside(container.spec.cgroups_path or f"/{container.id}", name.rpartition(".")[2]),
+    runtime = OciRuntime(container.options, container.bundle / name, node.env, node.reaper)
+    namespaces = {kind: Path(f"/proc/{init.pid}/ns/{file}") for kind, file in _JOINED.items()}
+    holder = await pids.enter()
+    try:
+        config = companion_config(
+            json.loads((container.bundle / "config.json").read_bytes()),
+            _process_of(request),
+            container.rootfs,
+            {**namespaces, "pid": Path(f"/proc/{holder.pid}/ns/pid")},
+            beside(container.spec.cgroups_path or f"/{container.id}", name.rpartition(".")[2]),
+        )
+    except BaseException:
+        await pids.leave(holder)
+        raise
+    return CompanionExec(
+        runtime,
+        name,
+        json.dumps(config),
+        container.cgroup,
+        streams,
+        terminal,
+        lambda: pids.leave(holder),
     )
-    runtime = OciRuntime(container.options, bundle, node.env, node.reaper)
-    return CompanionExec(runtime, name, json.dumps(config), container.cgroup, streams, terminal)
 
 
 def _process_of(request: task_pb2.ExecProcessRequest) -> dict[str, Any]:

@@ -23,7 +23,12 @@ def companion(
     runtime = OciRuntime(
         RuntimeOptions(str(fake.path), fake.root), fake.bundle / "c.exec-7", {}, reaper
     )
-    return CompanionExec(runtime, "c.exec-7", CONFIG, cgroup.real(), streams, None)
+
+    async def after() -> None:
+        assert not runtime.bundle.exists()
+        (fake.root / "after").touch()
+
+    return CompanionExec(runtime, "c.exec-7", CONFIG, cgroup.real(), streams, None, after)
 
 
 def test_companion_names_begin_with_the_container_s_and_differ() -> None:
@@ -50,6 +55,7 @@ def test_companion_is_moved_before_it_runs(tmp_path: Path) -> None:
             await process.kill(9, everything=False)
         (fake.root / "c.exec-7").mkdir()
         await process.release()
+        assert (fake.root / "after").exists()
         streams.close()
 
     with_reaper(scenario)
@@ -75,6 +81,7 @@ def test_companion_that_cannot_be_leaves_nothing_after_its_release(
             await process.start()
         (fake.root / "c.exec-7").mkdir()
         await process.release()
+        assert (fake.root / "after").exists()
         if verb != "create":
             assert (await process.exited).status == 137
         streams.close()

@@ -1,5 +1,6 @@
 """What a request to execute something comes down to, by the container's kind."""
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,20 @@ class Instances:
         if self.error is not None:
             raise self.error
         return "an instance"
+
+    async def hold_pids(self, container: object, pid: int) -> "Holder":
+        del container
+        assert pid == Init.pid
+        return Holder()
+
+
+class Holder:
+    """Holds a pid namespace, and does not end."""
+
+    pid = 78
+
+    def __init__(self) -> None:
+        self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 class Init:
@@ -154,7 +169,11 @@ def test_linux_program_of_the_image_is_a_companion(tmp_path: Path, nodev: list[P
         assert config["process"] == process | {"terminal": False}
         assert config["root"]["path"] == str(bundle / "rootfs")
         namespaces = {entry["type"]: entry.get("path") for entry in config["linux"]["namespaces"]}
-        assert namespaces == {"ipc": "/proc/77/ns/ipc", "pid": None, "mount": None}
+        assert namespaces == {
+            "ipc": "/proc/77/ns/ipc",
+            "pid": "/proc/78/ns/pid",
+            "mount": None,
+        }
         assert config["linux"]["cgroupsPath"].startswith("/pod/c")
         assert config["linux"]["cgroupsPath"] != "/pod/c"
         executed.streams.close()
