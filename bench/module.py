@@ -33,11 +33,7 @@ def run(node: Node, samples: int) -> Result:
             container.start()
             stdout.read_until(BYTE)
             elapsed = time.perf_counter() - begin
-            container.wait()
-            container.delete()
-            container.shut_down()
-            container.delete_leftovers()
-            container.close()
+            container.finish()
             reap()
             return elapsed
 

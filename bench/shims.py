@@ -208,6 +208,14 @@ class Container:
         path = str(self.bundle.path)
         self._containerd.run_binary(self._shim, self.bundle, "-bundle", path, "delete")
 
+    def finish(self) -> None:
+        """From the end of the process on, everything that containerd does."""
+        self.wait()
+        self.delete()
+        self.shut_down()
+        self.delete_leftovers()
+        self.close()
+
     def close(self) -> None:
         """Remove the bundle, as containerd does in the end."""
         self.bundle.close()

@@ -70,11 +70,7 @@ def _seconds(containerd: Containerd, workload: Workload) -> float:
     assert container.bundle.stdout is not None
     size, checksum = _read(container.bundle.stdout.fileno())
     elapsed = time.perf_counter() - begin
-    container.wait()
-    container.delete()
-    container.shut_down()
-    container.delete_leftovers()
-    container.close()
+    container.finish()
     reap()
     if (size, checksum) != (len(_BLOCK) * _BLOCKS, _expected()):
         raise RuntimeError(f"{workload.shim.name}: {size} bytes with checksum {checksum:x} arrived")
