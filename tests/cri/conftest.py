@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.support import images, leaks, probe
@@ -148,3 +149,21 @@ def rootfs_mounts(containerd: Containerd) -> set[str]:
     mounts = containerd.room.path("/proc/1/mounts").read_text().splitlines()
     points = {line.split()[1] for line in mounts}
     return {point for point in points if point.endswith("/rootfs")}
+
+
+def shims_and_instances(
+    containerd: Containerd,
+) -> tuple[list[psutil.Process], list[psutil.Process]]:
+    """The shims of all pods, and the processes of their Wasm containers; no gateways."""
+    forked = {
+        process.host_pid: psutil.Process(process.host_pid)
+        for process in containerd.pod_processes()
+        if any("tandemd" in word for word in process.command) and not speaks_grpc(process.host_pid)
+    }
+    shims = [process for process in forked.values() if process.ppid() not in forked]
+    return shims, [process for process in forked.values() if process.ppid() in forked]
+
+
+def speaks_grpc(pid: int) -> bool:
+    """Whether a process has loaded gRPC, as of ours only a gateway has."""
+    return "cygrpc" in Path(f"/proc/{pid}/maps").read_text()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.cri.conftest import WASM, Stack, import_test_images
+from tests.cri.conftest import WASM, Stack, import_test_images, shims_and_instances
 from tests.support import probe
 from tests.support.api import cri_pb2 as api
 from tests.support.containerd import Containerd
@@ -36,13 +36,7 @@ def start_both(pod: Pod) -> tuple[Container, Container]:
 
 def shim_and_instance(containerd: Containerd) -> tuple[psutil.Process, psutil.Process]:
     """The shim of the only pod, and the process of its only Wasm container."""
-    forked = {
-        process.host_pid: psutil.Process(process.host_pid)
-        for process in containerd.pod_processes()
-        if any("tandemd" in word for word in process.command)
-    }
-    (shim,) = [process for process in forked.values() if process.ppid() not in forked]
-    (instance,) = [process for process in forked.values() if process.ppid() in forked]
+    (shim,), (instance,) = shims_and_instances(containerd)
     return shim, instance
 
 

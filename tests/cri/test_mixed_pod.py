@@ -4,10 +4,9 @@ import re
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.cri.conftest import WASM
+from tests.cri.conftest import WASM, shims_and_instances
 from tests.support import images, probe
 from tests.support.containerd import Containerd
 from tests.support.pods import Container, ContainerSpec, Pod, Volume
@@ -49,15 +48,10 @@ def test_one_shim_with_one_thread_serves_the_whole_pod(containerd: Containerd) -
         for number in range(4):
             spec = ContainerSpec(f"wasm-{number}", probe.WASM, args=["sleep", "60"])
             pod.start(spec)
-        forked = {
-            process.host_pid: psutil.Process(process.host_pid)
-            for process in containerd.pod_processes()
-            if any("tandemd" in word for word in process.command)
-        }
-        shims = [process for process in forked.values() if process.ppid() not in forked]
+        shims, instances = shims_and_instances(containerd)
         assert len(shims) == 1
         assert shims[0].num_threads() == 1
-        assert len(forked) == 1 + 4
+        assert len(instances) == 4
 
 
 def test_wasm_that_traps_leaves_the_reason_and_its_neighbours(containerd: Containerd) -> None:
