@@ -92,4 +92,5 @@ class RunDir:
 
 def gateway_socket(task_socket: Path) -> Path:
     """The gRPC socket of the pod whose task socket this is."""
-    return task_socket.with_name(task_socket.name + _GATEWAY_SUFFIX)
+    # Not Path.with_name, whose code nothing else on the start path runs.
+    return Path(f"{task_socket}{_GATEWAY_SUFFIX}")

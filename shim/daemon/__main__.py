@@ -12,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 
+import shim.daemon.unneeded  # noqa: F401 (before what imports it)
 from shim.config import DEFAULT_PATH, PATH_VARIABLE, load_config
 from shim.daemon.zygote import Zygote, report
 from shim.errdefs import ShimError

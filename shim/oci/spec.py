@@ -135,6 +135,10 @@ class _Node:
         self._path = path
         self._document = document
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._members
+
     def get(self, name: str, kind: type[_T], default: _T) -> _T:
         value = self._members.get(name)
         if value is None:
@@ -300,6 +304,8 @@ def _parse_resources(node: _Node) -> Resources:
 
 
 def _parse_hooks(node: _Node) -> dict[str, tuple[Hook, ...]]:
+    if node.is_empty:
+        return {}
     stages = {
         stage: tuple(
             Hook(

@@ -94,11 +94,12 @@ def wasm_execs(
     node: Node, container: ContainerRequest, init: WasmInit, instances: WasmInstances
 ) -> Execs:
     """What is executed in a Wasm container: an instance in its jail, or a companion."""
-    pids = CompanionPids(lambda: instances.hold_pids(container, init.pid))
+    pids: CompanionPids | None = None
 
     async def make(
         request: task_pb2.ExecProcessRequest, streams: ChildStreams, terminal: Terminal | None
     ) -> Handle:
+        nonlocal pids
         process = parse_process(request.spec.value)
         if process.args[0].startswith("#"):
             # A function of the container's own module.
@@ -107,6 +108,8 @@ def wasm_execs(
         spec = replace(container.spec, process=process)
         wasm = find_wasm(spec, container.rootfs, container.rootfs_identity)
         if wasm is None:
+            if pids is None:
+                pids = CompanionPids(lambda: instances.hold_pids(container, init.pid))
             return await _companion(node, container, init, pids, request, streams, terminal)
         with contextlib.ExitStack() as opened:
             opened.callback(os.close, wasm.fd)

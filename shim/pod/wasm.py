@@ -69,7 +69,8 @@ class WasmInstances:
         Raises:
             ShimError: why not; neither process nor cgroup is left then.
         """
-        check_hooks(container.spec)
+        if container.spec.hooks:
+            check_hooks(container.spec)
         plan = build_plan(container.spec, container.rootfs)
         container.cgroup.create(container.spec.resources)
         try:

@@ -1,0 +1,33 @@
+"""What the daemon does not load, asked of a fresh interpreter that imports it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from shim.daemon.unneeded import UNNEEDED
+
+ROOT = Path(__file__).parents[3]
+ASK = """
+import sys
+import shim.daemon.__main__
+import asyncio, structlog
+print([name for name in sys.modules if name.partition(".")[0] in {unneeded} and sys.modules[name]])
+"""
+
+
+def test_daemon_loads_neither_rich_nor_ssl() -> None:
+    code = ASK.format(unneeded=UNNEEDED)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_leaf_can_have_them_back() -> None:
+    code = (
+        "import sys, shim.daemon.__main__; del sys.modules['ssl']; import ssl; print(ssl.HAS_SNI)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "True\n"
