@@ -10,19 +10,19 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from typing import cast
 
 import structlog
 from google.protobuf.message import Message
 
 from shim.api import events_pb2
 from shim.errdefs import ShimError
-from shim.ttrpc.connection import ClientConnection
+from shim.ttrpc.connection import ClientConnection, ResponseReceived
 
 _SERVICE = "containerd.services.events.ttrpc.v1.Events"
 _MAX_QUEUED = 2048
 _FORWARD_TIMEOUT_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
-_RECEIVE_BYTES = 4096
 
 _TOPICS = {
     "TaskCreate": "/tasks/create",
@@ -50,8 +50,7 @@ class Publisher:
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
-        self._codec = ClientConnection()
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._link: _Link | None = None
 
     def publish(self, event: Message) -> None:
         """Queue an event; its topic and timestamp are added here."""
@@ -80,8 +79,8 @@ class Publisher:
                 await self._wake.wait()
             payload = self._queue[0]
             try:
-                await asyncio.wait_for(self._forward(payload), _FORWARD_TIMEOUT_S)
-            except (OSError, TimeoutError) as error:
+                await self._forward(payload)
+            except OSError as error:
                 self._disconnect()
                 _log.info("containerd takes no events, trying again", error=str(error))
                 await asyncio.sleep(pause_s)
@@ -101,26 +100,72 @@ class Publisher:
             await asyncio.wait_for(self._empty.wait(), timeout_s)
 
     async def _forward(self, payload: bytes) -> None:
-        if self._streams is None:
-            self._codec = ClientConnection()
-            self._streams = await asyncio.open_unix_connection(self._address)
-        reader, writer = self._streams
-        stream_id, data = self._codec.send_request(_SERVICE, "Forward", payload)
-        writer.write(data)
-        while True:
-            received = await reader.read(_RECEIVE_BYTES)
-            if not received:
-                raise ConnectionResetError("containerd closed the connection")
-            for response in self._codec.receive_data(received):
-                if response.stream_id != stream_id:
-                    continue
-                if response.code:
-                    # It answered, so it will answer the same again: no reason to hold the rest
-                    # back.
-                    _log.warning("containerd refused an event", reason=response.message)
-                return
+        if self._link is None or self._link.is_lost:
+            loop = asyncio.get_running_loop()
+            _, self._link = await loop.create_unix_connection(_Link, self._address)
+        response = await self._link.forward(payload)
+        if response.code:
+            # It answered, so it will answer the same again: no reason to hold the rest back.
+            _log.warning("containerd refused an event", reason=response.message)
 
     def _disconnect(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+
+class _Link(asyncio.Protocol):
+    """One connection to containerd, for one call at a time.
+
+    No streams and no `wait_for`: their code would be in the memory of every pod shim.
+    """
+
+    def __init__(self) -> None:
+        self._codec = ClientConnection()
+        self._transport: asyncio.Transport | None = None
+        self._stream_id = 0
+        self._answer: asyncio.Future[ResponseReceived] | None = None
+        self.is_lost = False
+
+    async def forward(self, payload: bytes) -> ResponseReceived:
+        """What containerd answers.
+
+        Raises:
+            OSError: the connection was lost, or is silent for too long.
+            ShimError: the payload fits no frame.
+        """
+        if self._transport is None:
+            raise ConnectionResetError("containerd closed the connection")
+        loop = asyncio.get_running_loop()
+        self._stream_id, data = self._codec.send_request(_SERVICE, "Forward", payload)
+        self._answer = loop.create_future()
+        timer = loop.call_later(_FORWARD_TIMEOUT_S, self._fail, "containerd does not answer")
+        self._transport.write(data)
+        try:
+            return await self._answer
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        for response in self._codec.receive_data(data):
+            answer = self._answer if response.stream_id == self._stream_id else None
+            if answer is not None and not answer.done():
+                answer.set_result(response)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self.is_lost = True
+        self._transport = None
+        self._fail("containerd closed the connection")
+
+    def _fail(self, reason: str) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionResetError(reason))
