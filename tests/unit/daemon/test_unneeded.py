@@ -1,4 +1,4 @@
-"""What the daemon does not load, asked of a fresh interpreter, since the import itself is the act."""
+"""What the daemon does not load: asked of a fresh interpreter, since the import is the act."""
 
 import subprocess
 import sys
@@ -9,7 +9,8 @@ ASK = """
 import sys
 import shim.daemon.__main__
 import asyncio, structlog
-print([name for name in sys.modules if name.partition(".")[0] in ('rich', 'ssl') and sys.modules[name]])
+loaded = [name for name, module in sys.modules.items() if module is not None]
+print([name for name in loaded if name.partition(".")[0] in ("rich", "ssl")])
 """
 
 
