@@ -91,5 +91,7 @@ class WasmInit(WasmProcess):
         """Let go of its mounts, remove the group, and run what runs after the end."""
         await super().release()
         self._cgroup.remove()
-        if self.hooks is not None:
-            await self.hooks.stopped()
+        # Once, also where Delete has to be repeated.
+        hooks, self.hooks = self.hooks, None
+        if hooks is not None:
+            await hooks.stopped()

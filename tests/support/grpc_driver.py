@@ -18,6 +18,8 @@ from shim.ttrpc.connection import Refused, RequestReceived, ServerConnection
 _CONNECT_TIMEOUT_S = 15.0
 # What was answered before the channel was lost still has to be told.
 _LOSS_DELAY_S = 0.1
+# A server that is being stopped cancels what comes late; nothing is cancelled here.
+_ENDED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
 class Driver:
@@ -50,7 +52,7 @@ class Driver:
 
     def _answer(self, stream_id: int, done: Any) -> None:
         code = done.code()
-        if code is grpc.StatusCode.UNAVAILABLE and self._lost.wait(_LOSS_DELAY_S):
+        if code in _ENDED and self._lost.wait(_LOSS_DELAY_S):
             # FD's end is the answer.
             return
         if code is grpc.StatusCode.OK:
