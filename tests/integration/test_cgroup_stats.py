@@ -109,7 +109,8 @@ def test_memory_is_what_the_process_touched(group: Cgroup) -> None:
         assert v1.hierarchical_memory_limit == 128 * MIB
         assert metrics.HasField("memory_oom_control")
     assert limit == 128 * MIB
-    assert 32 * MIB <= anonymous < 48 * MIB
+    # The kernel's counts lag by some pages per processor.
+    assert 31 * MIB <= anonymous < 48 * MIB
     assert 32 * MIB < memory_usage(group) < 64 * MIB
     assert faults >= 1
 

@@ -3,6 +3,8 @@
 # it by what it, or its file, is called: `limits` are a group's files, `lives` is all that makes, fills and removes one.
 set -uo pipefail
 export TANDEM_TEST_PATIENCE=4
+# Not the one of the tree, which tests outside of the guest may have made.
+export HYPOTHESIS_STORAGE_DIRECTORY=/run/hypothesis
 limits="memory or cgroup or limit or stats or oom or pause or resume or resize or update"
 lives="test_start or test_lifecycle or test_leftovers or test_exec_process or test_wasm"
 shim=.venv/bin/containerd-shim-tandem-v1
