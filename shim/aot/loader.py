@@ -12,7 +12,7 @@ import math
 import os
 import resource
 import signal
-import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -20,11 +20,11 @@ from typing import NoReturn
 from shim import errdefs
 from shim.aot.cache import Artefact, Cache
 from shim.aot.eviction import evict
+from shim.aot.source import JSON, Loaded, ModuleSource
 from shim.engine.compile import compile_module
 from shim.errdefs import (
     DeadlineExceededError,
     InternalError,
-    InvalidArgumentError,
     ResourceExhaustedError,
     ShimError,
     UnavailableError,
@@ -58,25 +58,29 @@ class CompileLimits:
 
 
 def run_loader(
-    module_fd: int, identity: str, cache: Cache, limits: CompileLimits, report_fd: int
+    source: ModuleSource, cache: Cache, limits: CompileLimits, report_fd: int
 ) -> NoReturn:
     """Be the loader: called in a forked child that has one thread, ends the process.
 
     Args:
-        module_fd: the module, open for reading.
-        identity: where it comes from, see `Cache.find`.
+        source: where the module comes from.
         cache: where the artefact goes.
         limits: memory (RLIMIT_DATA) and wall time.
         report_fd: written once: see `parse_report`.
     """
     status = 1
     try:
-        _become_own_process(module_fd, report_fd)
+        _become_own_process(source.kept_fds, report_fd)
         _limit(limits)
-        artefact = _load(module_fd, identity, cache, limits)
+        artefact = _load(source, cache, limits)
         _report(
             report_fd,
-            {"path": str(artefact.path), "kind": artefact.kind, "digest": artefact.digest},
+            {
+                "path": str(artefact.path),
+                "kind": artefact.kind,
+                "digest": artefact.digest,
+                "facts": source.facts(),
+            },
         )
         status = 0
     except (MemoryError, ResourceExhaustedError) as error:
@@ -90,7 +94,7 @@ def run_loader(
         os._exit(status)
 
 
-def parse_report(status: int, output: bytes) -> Artefact:
+def parse_report(status: int, output: bytes) -> Loaded:
     """Turn what a loader wrote to its report fd, until the end of the file, into its result.
 
     Args:
@@ -105,7 +109,8 @@ def parse_report(status: int, output: bytes) -> Artefact:
         if "error" in report:
             error = getattr(errdefs, report["class"], InternalError)(report["error"])
         else:
-            return Artefact(Path(report["path"]), Kind(report["kind"]), report["digest"])
+            artefact = Artefact(Path(report["path"]), Kind(report["kind"]), report["digest"])
+            return Loaded(artefact, report["facts"])
     except (ValueError, KeyError, TypeError):
         error = describe_loader_death(status, output[-_MAX_TAIL_BYTES:])
     raise error
@@ -140,7 +145,7 @@ def describe_loader_death(status: int, stderr_tail: bytes) -> ShimError:
     return InternalError(f"the loader {how} while it compiled the module: {words}")
 
 
-def _become_own_process(module_fd: int, report_fd: int) -> None:
+def _become_own_process(kept_fds: Iterable[int], report_fd: int) -> None:
     parent = os.getppid()
     LINUX.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, "parent-death signal")
     if os.getppid() != parent:
@@ -155,7 +160,7 @@ def _become_own_process(module_fd: int, report_fd: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for fd, to in ((null, 0), (null, 1), (report_fd, 2)):
         os.dup2(fd, to)
-    kept = sorted({2, module_fd, report_fd})
+    kept = sorted({2, *kept_fds, report_fd})
     for low, high in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
         os.closerange(low + 1, high)
 
@@ -177,14 +182,16 @@ def _set_rlimit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (value, hard))
 
 
-def _load(module_fd: int, identity: str, cache: Cache, limits: CompileLimits) -> Artefact:
-    started_ns = time.time_ns()
-    status = os.fstat(module_fd)
-    binary = _read(module_fd, status.st_size, limits)
-    digest = hashlib.sha256(binary).hexdigest()
-    artefact = cache.lookup(digest) or _compile(binary, digest, cache)
-    if os.fstat(module_fd).st_ctime_ns == status.st_ctime_ns:
-        cache.remember(identity, status, started_ns, artefact)
+def _load(source: ModuleSource, cache: Cache, limits: CompileLimits) -> Artefact:
+    source.prepare()
+    digest, binary = source.digest, b""
+    if digest is None:
+        binary = source.read(limits.memory_bytes)
+        digest = hashlib.sha256(binary).hexdigest()
+    artefact = cache.lookup(digest)
+    if artefact is None:
+        artefact = _compile(binary or source.read(limits.memory_bytes), digest, cache)
+    source.remember(cache, artefact)
     evict(cache, artefact)
     return artefact
 
@@ -199,15 +206,6 @@ def _compile(binary: bytes, digest: str, cache: Cache) -> Artefact:
     return artefact
 
 
-def _read(module_fd: int, size: int, limits: CompileLimits) -> bytes:
-    if size > limits.memory_bytes:
-        raise ResourceExhaustedError(f"the module has {size} bytes")
-    binary = os.pread(module_fd, size, 0)
-    if len(binary) != size:
-        raise InvalidArgumentError("the module changed its size while it was read")
-    return binary
-
-
 def _memory_limit(limits: CompileLimits) -> str:
     return f"[compile] memory_bytes allows {limits.memory_bytes}"
 
@@ -216,7 +214,7 @@ def _report_error(report_fd: int, error: ShimError) -> None:
     _report(report_fd, {"error": str(error)[:_MAX_ERROR_CHARS], "class": type(error).__name__})
 
 
-def _report(report_fd: int, members: dict[str, str]) -> None:
+def _report(report_fd: int, members: dict[str, JSON]) -> None:
     # the forker may be gone or may have stopped reading; there is nobody else to tell
     with contextlib.suppress(OSError):
         data = b"\n" + json.dumps(members).encode()

@@ -8,8 +8,9 @@ import asyncio
 import os
 import signal
 
-from shim.aot.cache import Artefact, Cache
+from shim.aot.cache import Cache
 from shim.aot.loader import CompileLimits, parse_report, run_loader
+from shim.aot.source import Loaded, ModuleSource
 from shim.errdefs import DeadlineExceededError
 from shim.process.forking import fork
 from shim.process.reaper import Reaper
@@ -20,20 +21,19 @@ _GRACE_S = 1.0
 
 
 async def load_artefact(
-    module_fd: int, identity: str, cache: Cache, limits: CompileLimits, reaper: Reaper
-) -> Artefact:
-    """The artefact of an open module.
+    source: ModuleSource, cache: Cache, limits: CompileLimits, reaper: Reaper
+) -> Loaded:
+    """The artefact of a module.
 
     Raises:
         ShimError: the module is none, or compiling it took more than it may.
     """
-    found = cache.find(module_fd, identity)
-    return found or await _run_loader(module_fd, identity, cache, limits, reaper)
+    return source.find(cache) or await _run_loader(source, cache, limits, reaper)
 
 
 async def _run_loader(
-    module_fd: int, identity: str, cache: Cache, limits: CompileLimits, reaper: Reaper
-) -> Artefact:
+    source: ModuleSource, cache: Cache, limits: CompileLimits, reaper: Reaper
+) -> Loaded:
     report, report_writer = os.pipe2(os.O_CLOEXEC)
     try:
         pid = fork()
@@ -43,7 +43,7 @@ async def _run_loader(
         raise
     if pid == 0:
         os.close(report)
-        run_loader(module_fd, identity, cache, limits, report_writer)
+        run_loader(source, cache, limits, report_writer)
     os.close(report_writer)
     exited = reaper.watch(pid)
     try:

@@ -15,6 +15,7 @@ import structlog
 
 from shim.aot.cache import Artefact, Cache
 from shim.aot.loader import CompileLimits
+from shim.aot.source import FileSource
 from shim.engine.run import Program
 from shim.errdefs import FailedPreconditionError, ShimError, StaleArtefactError
 from shim.instance.child import InstanceSpec
@@ -190,11 +191,11 @@ class WasmInstances:
 
     async def _artefact(self, wasm: WasmFile) -> Artefact:
         try:
-            return await load_artefact(
-                wasm.fd, wasm.identity, self._cache, self._limits, self._node.reaper
-            )
+            source = FileSource(wasm.fd, wasm.identity)
+            loaded = await load_artefact(source, self._cache, self._limits, self._node.reaper)
         except ShimError as error:
             raise type(error)(f"entry point {wasm.path[:200]}: {error}") from error
+        return loaded.artefact
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 import shim.pod.loading as loading
 from shim.aot.cache import Cache
 from shim.aot.loader import CompileLimits
+from shim.aot.source import FileSource
 from shim.engine.config import compatibility_key
 from shim.process.reaper import Reaper
 
@@ -29,7 +30,8 @@ async def load(content, timeout_s=20.0):
     before = len(os.listdir("/proc/self/fd"))
     limits = CompileLimits(4 << 30, timeout_s)
     try:
-        artefact = await loading.load_artefact(fd, "image", cache, limits, reaper)
+        loaded = await loading.load_artefact(FileSource(fd, "image"), cache, limits, reaper)
+        artefact = loaded.artefact
         print("artefact", artefact.kind, artefact.path.exists())
     except Exception as error:
         print(type(error).__name__, error)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from shim.aot.cache import Artefact
 from shim.aot.loader import describe_loader_death, parse_report
+from shim.aot.source import Loaded
 from shim.errdefs import (
     DeadlineExceededError,
     InternalError,
@@ -20,12 +21,13 @@ from shim.errdefs import (
 )
 from shim.wasm.binary import Kind
 
-ARTEFACT = {"path": "/c/x.module", "kind": "module", "digest": "x"}
+ARTEFACT = {"path": "/c/x.module", "kind": "module", "digest": "x", "facts": {"name": "a"}}
 
 
 def test_report_of_an_artefact() -> None:
     output = b"some words on stderr\n" + json.dumps(ARTEFACT).encode()
-    assert parse_report(0, output) == Artefact(Path("/c/x.module"), Kind.MODULE, "x")
+    artefact = Artefact(Path("/c/x.module"), Kind.MODULE, "x")
+    assert parse_report(0, output) == Loaded(artefact, {"name": "a"})
 
 
 def test_report_of_an_error_raises_its_class() -> None:
