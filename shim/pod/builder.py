@@ -10,16 +10,17 @@ import os
 from pathlib import Path
 
 from shim.api import task_pb2
-from shim.errdefs import UnimplementedError
+from shim.errdefs import InvalidArgumentError, UnimplementedError
 from shim.linux.init import LinuxInit
 from shim.linux.restore import RestoredInit
 from shim.linux.runtime import OciRuntime
 from shim.pod.container_request import ContainerRequest, read_request
 from shim.pod.execs import Execs, linux_execs, wasm_execs
 from shim.pod.group import ContainerGroup
+from shim.pod.images import Images, WasmImage, chooses_module
 from shim.pod.node import Node
 from shim.pod.pid_namespace import is_an_instances, make_private
-from shim.pod.program import WasmFile, find_wasm
+from shim.pod.program import NotThere, WasmFile, find_wasm
 from shim.pod.wasm import WasmInstances
 from shim.process.child_streams import ChildStreams
 from shim.process.later import close_later
@@ -47,6 +48,7 @@ class ContainerBuilder:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._instances = WasmInstances(node)
+        self._images = Images(node, self._instances)
 
     async def build(self, request: task_pb2.CreateTaskRequest) -> Built:
         """Make one.
@@ -77,15 +79,37 @@ class ContainerBuilder:
                 rootfs,
             )
             undo.callback(_unmount, rootfs)
-            wasm = find_wasm(container.spec, rootfs, container.rootfs_identity)
-            if wasm is None:
+            program = await self._find(container)
+            if program is None:
                 init, execs = await self._build_linux(container, streams, terminal)
             else:
                 with contextlib.ExitStack() as opened:
-                    opened.callback(os.close, wasm.fd)
-                    init, execs = await self._build_wasm(container, wasm, streams, terminal)
+                    if isinstance(program, WasmImage):
+                        undo.enter_context(program.files(container))
+                        container = program.container(container)
+                    else:
+                        opened.callback(os.close, program.fd)
+                    init, execs = await self._build_wasm(container, program, streams, terminal)
             group = ContainerGroup(container.cgroup)
             return Built(init, streams, group, execs, undo.pop_all().close)
+
+    async def _find(self, container: ContainerRequest) -> WasmFile | WasmImage | None:
+        """What the container runs; None is the OCI runtime's affair.
+
+        Raises:
+            ShimError: nobody can run it.
+        """
+        spec = container.spec
+        image = await self._images.find(container) if chooses_module(spec) else None
+        if image is not None:
+            return image
+        found = find_wasm(spec, container.rootfs, container.rootfs_identity)
+        if not isinstance(found, NotThere):
+            return found
+        image = None if chooses_module(spec) else await self._images.find(container)
+        if image is None and found.problem:
+            raise InvalidArgumentError(found.problem)
+        return image
 
     async def _build_linux(
         self, container: ContainerRequest, streams: ChildStreams, terminal: Terminal | None
@@ -107,11 +131,12 @@ class ContainerBuilder:
     async def _build_wasm(
         self,
         container: ContainerRequest,
-        wasm: WasmFile,
+        wasm: WasmFile | WasmImage,
         streams: ChildStreams,
         terminal: Terminal | None,
     ) -> tuple[Init, Execs]:
         if container.request.checkpoint:
             raise UnimplementedError("a Wasm container cannot be restored from a checkpoint")
         init = await self._instances.create(container, wasm, streams, terminal)
-        return init, wasm_execs(self._node, container, init, self._instances)
+        image = wasm if isinstance(wasm, WasmImage) else None
+        return init, wasm_execs(self._node, container, init, self._instances, image)

@@ -15,7 +15,7 @@ import structlog
 
 from shim.aot.cache import Artefact, Cache
 from shim.aot.loader import CompileLimits
-from shim.aot.source import FileSource
+from shim.aot.source import Loaded, ModuleSource
 from shim.engine.run import Program
 from shim.errdefs import FailedPreconditionError, ShimError, StaleArtefactError
 from shim.instance.child import InstanceSpec
@@ -28,7 +28,7 @@ from shim.oci.spec import Process, Spec
 from shim.pod.container_request import ContainerRequest
 from shim.pod.loading import load_artefact
 from shim.pod.node import Node
-from shim.pod.program import WasmFile
+from shim.pod.program import WasmProgram
 from shim.process.child_streams import ChildStreams
 from shim.process.stdio import Stdio
 from shim.process.terminal import Terminal
@@ -58,10 +58,23 @@ class WasmInstances:
         )
         self._limits = CompileLimits(config.compile.memory_bytes, config.compile.timeout_s)
 
+    @property
+    def cache_directory(self) -> Path:
+        """Where the node's cache is."""
+        return self._cache.directory
+
+    async def load(self, source: ModuleSource) -> Loaded:
+        """The compiled artefact of a module.
+
+        Raises:
+            ShimError: why there is none.
+        """
+        return await load_artefact(source, self._cache, self._limits, self._node.reaper)
+
     async def create(
         self,
         container: ContainerRequest,
-        wasm: WasmFile,
+        wasm: WasmProgram,
         streams: ChildStreams,
         terminal: Terminal | None,
     ) -> WasmInit:
@@ -90,7 +103,7 @@ class WasmInstances:
         container: ContainerRequest,
         spec: Spec,
         init_pid: int,
-        wasm: WasmFile,
+        wasm: WasmProgram,
         streams: ChildStreams,
         terminal: Terminal | None,
     ) -> WasmProcess:
@@ -145,7 +158,7 @@ class WasmInstances:
     async def _make(
         self,
         kind: type[_P],
-        wasm: WasmFile,
+        wasm: WasmProgram,
         jail: "_Jail",
         streams: ChildStreams,
         terminal: Terminal | None,
@@ -163,7 +176,7 @@ class WasmInstances:
     async def _fork(
         self,
         kind: type[_P],
-        wasm: WasmFile,
+        wasm: WasmProgram,
         jail: "_Jail",
         artefact: Artefact,
         streams: ChildStreams,
@@ -189,12 +202,11 @@ class WasmInstances:
         streams.close_child_fds()
         return made
 
-    async def _artefact(self, wasm: WasmFile) -> Artefact:
+    async def _artefact(self, wasm: WasmProgram) -> Artefact:
         try:
-            source = FileSource(wasm.fd, wasm.identity)
-            loaded = await load_artefact(source, self._cache, self._limits, self._node.reaper)
+            loaded = await self.load(wasm.source)
         except ShimError as error:
-            raise type(error)(f"entry point {wasm.path[:200]}: {error}") from error
+            raise type(error)(f"{wasm.name}: {error}") from error
         return loaded.artefact
 
 
