@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 
 from shim.api import containers_pb2, content_pb2, images_pb2
 from shim.content.blobs import Blob, read_whole
+from shim.content.source import unreachable
 from shim.errdefs import (
     DeadlineExceededError,
     InternalError,
@@ -25,7 +26,6 @@ from shim.errdefs import (
     NotFoundError,
     PermissionDeniedError,
     ShimError,
-    UnavailableError,
 )
 from shim.oci.descriptors import Descriptor
 
@@ -149,10 +149,7 @@ class Client:
                 kind = what.partition(" ")[0]
                 return NotFoundError(f"{what} is not in {where}: {_WAY_OUT[kind]}")
             case grpc.StatusCode.UNAVAILABLE:
-                return UnavailableError(
-                    f"the containerd at {self._address} does not answer: {details}; is that its"
-                    " gRPC socket, and does this process see it?"
-                )
+                return unreachable(self._address, details)
             case grpc.StatusCode.DEADLINE_EXCEEDED:
                 return DeadlineExceededError(
                     f"{what}: the containerd at {self._address} took longer than {_CALL_S:g} s,"

@@ -22,8 +22,10 @@ _MAX_ANSWER_BYTES = 4 << 20
 _WINDOW = 2 * _MAX_ANSWER_BYTES
 _OUR_SETTINGS = struct.pack(">HLHL", 2, 0, 4, _WINDOW)
 _MAX_FRAME_BYTES = 1 << 14
-# Indexed in HPACK's static table: POST, http; and the names of path, authority, content type.
-_FIXED = b"\x83\x86\x01\x09localhost\x0f\x10\x10application/grpc\x00\x02te\x08trailers"
+# By HPACK's static table: POST, http, and the names of authority and content type. Those that
+# begin with a colon have to come first.
+_PSEUDO_HEADERS = b"\x83\x86\x01\x09localhost"
+_HEADERS_OF_GRPC = b"\x0f\x10\x10application/grpc\x00\x02te\x08trailers"
 _PATH, _NEW_NAME = b"\x04", b"\x00"
 _MAX_TEXT_BYTES = 126
 
@@ -57,7 +59,8 @@ class Questions:
             raise UnansweredError("the request is too long")
         self._stream += 2
         self._message.clear()
-        block = _FIXED + _literal(_PATH, f"/{method}".encode()) + self._metadata
+        path = _literal(_PATH, f"/{method}".encode())
+        block = _PSEUDO_HEADERS + path + _HEADERS_OF_GRPC + self._metadata
         return (
             self.take_pending()
             + _frame(_HEADERS, _END_HEADERS, self._stream, block)

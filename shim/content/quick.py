@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 
 from shim.api import containers_pb2, images_pb2
 from shim.content.question import Questions, UnansweredError
-from shim.content.source import Origin, Target
+from shim.content.source import Origin, Target, unreachable
 from shim.errdefs import NoArtifactError
 from shim.oci.descriptors import Descriptor
 
@@ -22,17 +22,28 @@ async def ask_target(origin: Origin) -> Target | None:
 
     Raises:
         NoArtifactError: the container was made from no image that containerd knows.
+        UnavailableError: nobody listens at containerd's address.
     """
     try:
         async with asyncio.timeout(_PATIENCE_S):
             return await _ask(origin)
-    except (OSError, EOFError, TimeoutError, UnansweredError, DecodeError):
+    except (
+        ConnectionResetError,
+        BrokenPipeError,
+        EOFError,
+        TimeoutError,
+        UnansweredError,
+        DecodeError,
+    ):
         return None
 
 
 async def _ask(origin: Origin) -> Target:
     address = origin.address.removeprefix("unix://")
-    reader, writer = await asyncio.open_unix_connection(address)
+    try:
+        reader, writer = await asyncio.open_unix_connection(address)
+    except OSError as error:
+        raise unreachable(address, error.strerror or repr(error)) from error
     try:
         questions = Questions(origin.namespace)
 

@@ -14,7 +14,12 @@ from shim.aot.cache import Artefact, Cache
 from shim.aot.source import JSON, Loaded
 from shim.content.documents import Documents
 from shim.content.trees import Trees
-from shim.errdefs import NoArtifactError, ResourceExhaustedError, ShimError
+from shim.errdefs import (
+    NoArtifactError,
+    ResourceExhaustedError,
+    ShimError,
+    UnavailableError,
+)
 from shim.oci.artifact import Artifact, Contents, Read, load_artifact
 from shim.oci.choose import Choice, check_head
 from shim.oci.descriptors import Descriptor
@@ -34,6 +39,14 @@ class Origin:
     address: str
     namespace: str
     container_id: str
+
+
+def unreachable(address: str, why: str) -> UnavailableError:
+    """Containerd cannot be asked."""
+    return UnavailableError(
+        f"the containerd at {address} does not answer: {why}; is that its gRPC socket, and does"
+        " this process see it?"
+    )
 
 
 @dataclass(frozen=True, slots=True)

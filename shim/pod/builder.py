@@ -7,10 +7,11 @@ the first thing that would need cleaning; what fails half-way is undone here, in
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from shim.api import task_pb2
-from shim.errdefs import InvalidArgumentError, UnimplementedError
+from shim.errdefs import InvalidArgumentError, ShimError, UnavailableError, UnimplementedError
 from shim.linux.init import LinuxInit
 from shim.linux.restore import RestoredInit
 from shim.linux.runtime import OciRuntime
@@ -40,6 +41,17 @@ def _unmount(rootfs: Path) -> None:
     with contextlib.suppress(OSError):
         close_later(os.open(rootfs, os.O_PATH | os.O_CLOEXEC))
     unmount_rootfs(rootfs)
+
+
+@contextlib.contextmanager
+def _explained(program: NotThere | None) -> Iterator[None]:
+    """Add what is known of a missing program to the OCI runtime's words."""
+    try:
+        yield
+    except ShimError as error:
+        if program is None:
+            raise
+        raise type(error)(f"{error}; {program.problem}") from error
 
 
 class ContainerBuilder:
@@ -80,8 +92,9 @@ class ContainerBuilder:
             )
             undo.callback(_unmount, rootfs)
             program = await self._find(container)
-            if program is None:
-                init, execs = await self._build_linux(container, streams, terminal)
+            if program is None or isinstance(program, NotThere):
+                with _explained(program):
+                    init, execs = await self._build_linux(container, streams, terminal)
             else:
                 with contextlib.ExitStack() as opened:
                     if isinstance(program, WasmImage):
@@ -93,20 +106,28 @@ class ContainerBuilder:
             group = ContainerGroup(container.cgroup)
             return Built(init, streams, group, execs, undo.pop_all().close)
 
-    async def _find(self, container: ContainerRequest) -> WasmFile | WasmImage | None:
-        """What the container runs; None is the OCI runtime's affair.
+    async def _find(self, container: ContainerRequest) -> WasmFile | WasmImage | NotThere | None:
+        """What the container runs; without a Wasm program it is the OCI runtime's affair, which may
+        fail for a reason that is known here.
 
         Raises:
             ShimError: nobody can run it.
         """
         spec = container.spec
-        image = await self._images.find(container) if chooses_module(spec) else None
-        if image is not None:
-            return image
+        if chooses_module(spec):
+            image = await self._images.find(container)
+            if image is not None:
+                return image
         found = find_wasm(spec, container.rootfs, container.rootfs_identity)
         if not isinstance(found, NotThere):
             return found
-        image = None if chooses_module(spec) else await self._images.find(container)
+        try:
+            image = None if chooses_module(spec) else await self._images.find(container)
+        except UnavailableError as error:
+            problem = f"its image may be a Wasm artifact, but {error}"
+            if not found.problem:
+                return NotThere(problem)
+            raise UnavailableError(f"{found.problem}; {problem}") from error
         if image is None and found.problem:
             raise InvalidArgumentError(found.problem)
         return image
