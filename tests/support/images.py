@@ -85,10 +85,10 @@ def build_image(
         blobs = [_json_blob(_config_document(config, digest))]
         blobs.append(_json_blob(_manifest_document(blobs[0], digest, size)))
         with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as archive:
-            add_file(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-            add_file(archive, "index.json", _json_blob(_index_document(blobs[1], name, config)))
+            _add(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+            _add(archive, "index.json", _json_blob(_index_document(blobs[1], name, config)))
             for blob in blobs:
-                add_file(archive, f"blobs/sha256/{hashlib.sha256(blob).hexdigest()}", blob)
+                _add(archive, f"blobs/sha256/{hashlib.sha256(blob).hexdigest()}", blob)
             layer.seek(0)
             entry = _entry(f"blobs/sha256/{digest}", tarfile.REGTYPE, 0o644)
             entry.size = size
@@ -165,11 +165,10 @@ def _write_layer(target: IO[bytes], files: Mapping[str, Content]) -> None:
                 wanted.setdefault(str(parent), Directory())
     with tarfile.open(fileobj=target, mode="w", format=tarfile.GNU_FORMAT) as layer:
         for path in sorted(wanted):
-            add_file(layer, path.removeprefix("/"), wanted[path])
+            _add(layer, path.removeprefix("/"), wanted[path])
 
 
-def add_file(archive: tarfile.TarFile, name: str, content: Content) -> None:
-    """Add one entry, by its path in the archive."""
+def _add(archive: tarfile.TarFile, name: str, content: Content) -> None:
     match content:
         case Directory(mode=mode):
             archive.addfile(_entry(name, tarfile.DIRTYPE, mode))
