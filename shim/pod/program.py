@@ -17,7 +17,7 @@ from typing import Protocol
 from shim.aot.source import FileSource, ModuleSource
 from shim.errdefs import InvalidArgumentError
 from shim.kernel.libc import LINUX, Kernel
-from shim.oci.entrypoint import Entrypoint, parse_entrypoint
+from shim.oci.entrypoint import parse_entrypoint
 from shim.oci.spec import Mount, Spec
 from shim.wasm.binary import sniff
 
@@ -88,17 +88,11 @@ def find_wasm(
     if spec.annotations.get("io.kubernetes.cri.container-type") == "sandbox":
         return None
     said_to_be_wasm = any(spec.annotations.get(name) == value for name, value in _WASM_ANNOTATIONS)
-    args = spec.process.args
-    if not args or not args[0]:
-        raise InvalidArgumentError(
-            "config.json: process.args is empty or begins with nothing to run"
-        )
-    entrypoint = parse_entrypoint(args) if "#" in args[0] else Entrypoint(args[0], None)
-    path, function = entrypoint.path, entrypoint.function
+    path, function = _path_and_function(spec)
     if not path:
         return NotThere(
-            f"entry point {args[0][:200]!r} names no file, and a function alone is enough only"
-            " where the image is a Wasm artifact; write path#function"
+            f"entry point {spec.process.args[0][:200]!r} names no file, and the image is no module"
+            " that it could be in: write path#function"
         )
     by_name = said_to_be_wasm or function is not None or path.endswith(_WASM_SUFFIXES)
     for candidate in _candidates(path, spec):
@@ -134,6 +128,16 @@ def _head(fd: int) -> bytes:
         return os.pread(fd, _HEAD_BYTES, 0)
     except OSError:
         return b""
+
+
+def _path_and_function(spec: Spec) -> tuple[str, str | None]:
+    args = spec.process.args
+    if not args or not args[0]:
+        raise InvalidArgumentError(
+            "config.json: process.args is empty or begins with nothing to run"
+        )
+    entrypoint = parse_entrypoint(args)
+    return entrypoint.path, entrypoint.function
 
 
 def _candidates(path: str, spec: Spec) -> Iterator[str]:
