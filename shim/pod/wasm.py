@@ -13,8 +13,9 @@ from typing import TypeVar
 
 import structlog
 
-from shim.aot.cache import Artefact, Cache
-from shim.aot.loader import CompileLimits
+from shim.aot.cache import Cache
+from shim.aot.entry import Artefact
+from shim.aot.limits import CompileLimits
 from shim.aot.source import FileSource
 from shim.engine.run import Program
 from shim.errdefs import FailedPreconditionError, ShimError, StaleArtefactError
@@ -56,7 +57,9 @@ class WasmInstances:
         self._cache = Cache(
             Path(config.cache.directory), config.cache.max_bytes, node.compatibility_key
         )
-        self._limits = CompileLimits(config.compile.memory_bytes, config.compile.timeout_s)
+        self._limits = CompileLimits(
+            config.compile.memory_bytes, config.compile.timeout_s, config.compile.parallel
+        )
 
     async def create(
         self,
@@ -156,7 +159,13 @@ class WasmInstances:
         try:
             return await self._fork(kind, wasm, jail, artefact, streams)
         except StaleArtefactError as error:
-            _log.warning("artefact dropped", path=str(artefact.path), error=str(error))
+            described = self._cache.describe(artefact)
+            _log.warning(
+                "artefact refused and removed",
+                path=str(artefact.path),
+                images=" ".join(described.images) if described else "",
+                error=str(error),
+            )
             self._cache.drop(artefact)
             return await self._fork(kind, wasm, jail, await self._artefact(wasm), streams)
 
