@@ -7,22 +7,14 @@ be thrown away.
 
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-from shim.aot.cache import Artefact, Cache
+from shim.aot.cache import Cache
+from shim.aot.entry import Artefact
+from shim.aot.report import JSON, Loaded
 from shim.errdefs import InvalidArgumentError, ResourceExhaustedError
 
-JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """An artefact, and what else its source had to say; see `ModuleSource.facts`."""
-
-    artefact: Artefact
-    facts: Mapping[str, JSON]
+__all__ = ["JSON", "FileSource", "Loaded", "ModuleSource"]
 
 
 class ModuleSource(Protocol):
@@ -52,7 +44,7 @@ class ModuleSource(Protocol):
         from, where that is known."""
 
     def read(self, max_bytes: int) -> bytes:
-        """After `prepare`: the module; it has the digest that was named, if one was.
+        """After `prepare`, maybe twice: the module; it has the digest that was named, if one was.
 
         Raises:
             ResourceExhaustedError: it has more bytes than that.

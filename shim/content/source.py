@@ -7,22 +7,21 @@ one place where gRPC is imported.
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from shim.aot.cache import Artefact, Cache
 from shim.aot.source import JSON, Loaded
+from shim.content import trees
 from shim.content.documents import Documents
-from shim.content.trees import Trees
 from shim.errdefs import (
     NoArtifactError,
     ResourceExhaustedError,
     ShimError,
     UnavailableError,
 )
-from shim.oci.artifact import Artifact, Contents, Read, load_artifact
+from shim.oci.artifact import Artifact, Contents, load_artifact
 from shim.oci.choose import Choice, check_head
-from shim.oci.descriptors import Descriptor
+from shim.oci.descriptors import Descriptor, Read
 
 if TYPE_CHECKING:
     from shim.content.client import Client
@@ -77,12 +76,12 @@ class ImageSource:
     kept_fds: tuple[int, ...] = ()
 
     def __init__(
-        self, origin: Origin, choose: Choose, cache: Path, target: Target | None = None
+        self, origin: Origin, choose: Choose, cache: Cache, target: Target | None = None
     ) -> None:
         self._origin = origin
         self._choose = choose
-        self._documents = Documents(cache)
-        self._trees = Trees(cache)
+        self._documents = Documents(cache.directory)
+        self._cache = cache
         self._target = target
         self._resolved: Resolved | None = None
         self._client: Client | None = None
@@ -101,8 +100,8 @@ class ImageSource:
         except FileNotFoundError:
             return None
         digest = self.digest
-        artefact = cache.lookup(digest) if digest else None
-        if artefact is None or not self._trees.has(resolved.contents):
+        artefact = cache.lookup(digest, self.image) if digest else None
+        if artefact is None or not trees.is_there(cache, resolved.contents):
             return None
         return Loaded(artefact, self.facts())
 
@@ -124,7 +123,8 @@ class ImageSource:
             target = Target(image, client.target_of(image))
         try:
             resolved = self._resolve(target, self._read)
-            self._trees.make(resolved.contents, client.open)
+            # Held as long as this process lives, so that its own eviction spares the files.
+            trees.make(self._cache, resolved.contents, resolved.artifact.digest, client.open)
         except ShimError as error:
             raise type(error)(f"image {target.image}: {error}") from error
 

@@ -8,12 +8,12 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from shim.aot.cache import Cache
 from shim.aot.source import ModuleSource
+from shim.content import trees
 from shim.content.quick import ask_target
 from shim.content.source import Choose, ImageSource, Origin, Resolved
-from shim.content.trees import Trees
 from shim.errdefs import InvalidArgumentError, NoArtifactError
 from shim.oci.artifact import Artifact
 from shim.oci.choose import MODULE_ANNOTATION, Choice, choose_module
@@ -38,7 +38,7 @@ class WasmImage:
     origin: Origin
     source: ModuleSource
     resolved: Resolved
-    cache: Path
+    cache: Cache
 
     @property
     def name(self) -> str:
@@ -80,12 +80,16 @@ class WasmImage:
         if contents.is_empty:
             yield
             return
-        fd = Trees(self.cache).hold(contents)
+        held = trees.hold(self.cache, contents)
         try:
-            lay_over(fd, container.rootfs, container.bundle / _SCRATCH)
+            files = trees.open_files(held)
+            try:
+                lay_over(files, container.rootfs, container.bundle / _SCRATCH)
+            finally:
+                os.close(files)
             yield
         finally:
-            os.close(fd)
+            os.close(held)
 
     def executing(self, process: Process) -> "WasmImage | None":
         """What a process executed in the container runs: a function of this module, or another
@@ -146,7 +150,7 @@ class Images:
 
     async def _load(self, container_id: str, choose: Choose) -> WasmImage:
         origin = Origin(self._node.address, self._node.namespace, container_id)
-        cache = self._instances.cache_directory
+        cache = self._instances.cache
         source = ImageSource(origin, choose, cache, await ask_target(origin))
         resolved = source.adopt(await self._instances.load(source))
         return WasmImage(origin, source, resolved, cache)

@@ -13,8 +13,9 @@ from typing import TypeVar
 
 import structlog
 
-from shim.aot.cache import Artefact, Cache
-from shim.aot.loader import CompileLimits
+from shim.aot.cache import Cache
+from shim.aot.entry import Artefact
+from shim.aot.limits import CompileLimits
 from shim.aot.source import Loaded, ModuleSource
 from shim.engine.run import Program
 from shim.errdefs import FailedPreconditionError, ShimError, StaleArtefactError
@@ -53,15 +54,12 @@ class WasmInstances:
     def __init__(self, node: Node) -> None:
         self._node = node
         config = node.config
-        self._cache = Cache(
+        self.cache = Cache(
             Path(config.cache.directory), config.cache.max_bytes, node.compatibility_key
         )
-        self._limits = CompileLimits(config.compile.memory_bytes, config.compile.timeout_s)
-
-    @property
-    def cache_directory(self) -> Path:
-        """Where the node's cache is."""
-        return self._cache.directory
+        self._limits = CompileLimits(
+            config.compile.memory_bytes, config.compile.timeout_s, config.compile.parallel
+        )
 
     async def load(self, source: ModuleSource) -> Loaded:
         """The compiled artefact of a module.
@@ -69,7 +67,7 @@ class WasmInstances:
         Raises:
             ShimError: why there is none.
         """
-        return await load_artefact(source, self._cache, self._limits, self._node.reaper)
+        return await load_artefact(source, self.cache, self._limits, self._node.reaper)
 
     async def create(
         self,
@@ -169,8 +167,14 @@ class WasmInstances:
         try:
             return await self._fork(kind, wasm, jail, artefact, streams)
         except StaleArtefactError as error:
-            _log.warning("artefact dropped", path=str(artefact.path), error=str(error))
-            self._cache.drop(artefact)
+            described = self.cache.describe(artefact)
+            _log.warning(
+                "artefact refused and removed",
+                path=str(artefact.path),
+                images=" ".join(described.images) if described else "",
+                error=str(error),
+            )
+            self.cache.drop(artefact)
             return await self._fork(kind, wasm, jail, await self._artefact(wasm), streams)
 
     async def _fork(

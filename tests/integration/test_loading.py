@@ -12,10 +12,13 @@ import asyncio, os, signal, sys, time
 from pathlib import Path
 import shim.pod.loading as loading
 from shim.aot.cache import Cache
-from shim.aot.loader import CompileLimits
+from shim.aot.limits import CompileLimits
 from shim.aot.source import FileSource
 from shim.engine.config import compatibility_key
+from shim.pod import logs
 from shim.process.reaper import Reaper
+
+logs.configure()
 
 MODULE = bytes([0, 97, 115, 109, 1, 0, 0, 0])
 
@@ -28,7 +31,7 @@ async def load(content, timeout_s=20.0):
     reaper.install(loop)
     fd = os.open(path, os.O_RDONLY)
     before = len(os.listdir("/proc/self/fd"))
-    limits = CompileLimits(4 << 30, timeout_s)
+    limits = CompileLimits(4 << 30, timeout_s, wait_s=timeout_s)
     try:
         loaded = await loading.load_artefact(FileSource(fd, "image"), cache, limits, reaper)
         artefact = loaded.artefact

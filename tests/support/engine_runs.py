@@ -12,7 +12,9 @@ from pathlib import Path
 import wasmtime
 
 from shim.aot.cache import Artefact, Cache
-from shim.aot.loader import CompileLimits, parse_report, run_loader
+from shim.aot.limits import CompileLimits
+from shim.aot.loader import run_loader
+from shim.aot.report import Loaded, parse_report
 from shim.aot.source import FileSource
 from shim.engine.config import compatibility_key, new_engine
 from shim.engine.run import Instance, Program
@@ -62,9 +64,14 @@ def start_loader(
 
 def finish_loader(pid: int, report: int) -> Artefact:
     """Wait for a loader; its error is raised."""
+    return loaded_by(pid, report).artefact
+
+
+def loaded_by(pid: int, report: int) -> Loaded:
+    """All that a loader has to say; its error is raised."""
     with open(report, "rb") as reader:
         output = reader.read()
-    return parse_report(os.waitpid(pid, 0)[1], output).artefact
+    return parse_report(os.waitpid(pid, 0)[1], output)
 
 
 def load(

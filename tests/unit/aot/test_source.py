@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shim.aot.cache import Artefact, Cache
+from shim.aot.cache import Cache
+from shim.aot.entry import Artefact
 from shim.aot.source import FileSource, Loaded
 from shim.errdefs import InvalidArgumentError, ResourceExhaustedError
 from shim.wasm.binary import Kind
@@ -29,7 +30,7 @@ def _module(tmp_path: Path) -> Path:
 @pytest.fixture(name="artefact")
 def _artefact(cache: Cache) -> Artefact:
     with cache.writing(DIGEST) as writer:
-        return writer.finish(Kind.MODULE, b"code")
+        return writer.finish(Kind.MODULE, b"code", len(MODULE), None)
 
 
 def test_file_is_read_whole_and_keeps_its_offset(module: Path) -> None:

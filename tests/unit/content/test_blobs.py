@@ -43,7 +43,7 @@ def test_blob_longer_than_its_descriptor_says_is_never_handed_out() -> None:
             yield b"abcd"
 
     descriptor = descriptor_of(b"", 10)
-    with pytest.raises(InvalidArgumentError, match="more bytes than the 10 .*pull it again"):
+    with pytest.raises(InvalidArgumentError, match=r"more bytes than the 10 .*pull it again"):
         read_whole(cast("BinaryIO", Blob(endless(), descriptor)), descriptor)
     assert len(seen) == 3
 

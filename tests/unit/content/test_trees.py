@@ -1,22 +1,26 @@
-"""Unpacked files: there whole or not at all, and not taken away from who holds them."""
+"""Unpacked files: there whole or not at all, counted, and not taken away from who holds them."""
 
-import fcntl
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
-from shim.content import trees as module
-from shim.content.trees import Trees
-from shim.errdefs import UnavailableError
+from shim.aot.cache import Cache
+from shim.content import trees
+from shim.errdefs import InvalidArgumentError, UnavailableError
 from shim.oci.artifact import Contents, File
 from shim.oci.descriptors import Descriptor
 
 FILES = Contents(files=(File("etc/motd", "sha256:" + "0" * 64, content=b"hi"),))
+IMAGE = "sha256:" + "1" * 64
 Unpacked = list[Path]
+
+
+@pytest.fixture(name="cache")
+def _cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache", 1 << 30, "key")
 
 
 @pytest.fixture(name="unpacked")
@@ -28,9 +32,10 @@ def _unpacked(monkeypatch: pytest.MonkeyPatch) -> Unpacked:
     ) -> None:
         assert contents == FILES
         destination.mkdir()
+        (destination / "motd").write_bytes(bytes(10000))
         done.append(destination)
 
-    monkeypatch.setattr(module, "unpack", unpack)
+    monkeypatch.setattr(trees, "unpack", unpack)
     return done
 
 
@@ -38,48 +43,49 @@ def no_blob(_descriptor: Descriptor) -> BinaryIO:
     raise AssertionError("nothing is asked for")
 
 
-def test_nothing_is_always_there(tmp_path: Path, unpacked: Unpacked) -> None:
-    trees = Trees(tmp_path)
-    trees.make(Contents(), no_blob)
-    assert trees.has(Contents())
+def test_no_files_are_always_there(cache: Cache, unpacked: Unpacked) -> None:
+    assert trees.is_there(cache, Contents())
+    assert trees.make(cache, Contents(), IMAGE, no_blob) is None
     assert unpacked == []
-    assert list(tmp_path.iterdir()) == []
 
 
-def test_tree_is_unpacked_once(tmp_path: Path, unpacked: Unpacked) -> None:
-    trees = Trees(tmp_path)
-    assert not trees.has(FILES)
-    trees.make(FILES, no_blob)
-    trees.make(FILES, no_blob)
-    assert trees.has(FILES)
-    assert unpacked == [trees.path(FILES)]
-    assert (tmp_path / "layers").stat().st_mode & 0o777 == 0o700
-
-
-@pytest.mark.usefixtures("unpacked")
-def test_held_tree_is_locked_against_eviction(tmp_path: Path) -> None:
-    trees = Trees(tmp_path)
-    trees.make(FILES, no_blob)
-    held, held_twice = trees.hold(FILES), trees.hold(FILES)
-    evicting = os.open(trees.path(FILES), os.O_RDONLY)
-    try:
+def test_files_are_unpacked_once_and_counted(cache: Cache, unpacked: Unpacked) -> None:
+    assert not trees.is_there(cache, FILES)
+    for _ in range(2):
+        held = trees.make(cache, FILES, IMAGE, no_blob)
+        assert held is not None
         os.close(held)
-        with pytest.raises(BlockingIOError):
-            fcntl.flock(evicting, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.close(held_twice)
-        fcntl.flock(evicting, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with pytest.raises(UnavailableError, match="just been evicted; a retry"):
-            trees.hold(FILES)
-    finally:
-        os.close(evicting)
+    assert trees.is_there(cache, FILES)
+    assert len(unpacked) == 1
+    facts = cache.layers.facts(FILES.key)
+    assert facts is not None
+    assert facts.images == (IMAGE,)
+    assert 10000 <= facts.size < 40000
+
+
+def test_nothing_is_left_of_what_cannot_be_unpacked(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unpack(_contents: Contents, _open: object, destination: Path) -> None:
+        destination.mkdir()
+        raise InvalidArgumentError("hostile")
+
+    monkeypatch.setattr(trees, "unpack", unpack)
+    with pytest.raises(InvalidArgumentError, match="hostile"):
+        trees.make(cache, FILES, IMAGE, no_blob)
+    assert not trees.is_there(cache, FILES)
+    assert list(cache.layers.directory.iterdir()) == []
 
 
 @pytest.mark.usefixtures("unpacked")
-def test_tree_that_is_gone_cannot_be_held(tmp_path: Path) -> None:
-    trees = Trees(tmp_path)
-    trees.make(FILES, no_blob)
-    shutil.rmtree(trees.path(FILES))
-    before = len(os.listdir("/proc/self/fd"))
+def test_held_files_are_not_evicted(cache: Cache) -> None:
+    held = trees.make(cache, FILES, IMAGE, no_blob)
+    assert held is not None
+    files = trees.open_files(held)
+    assert os.listdir(f"/proc/self/fd/{files}") == ["motd"]
+    assert not cache.layers.remove(FILES.key)
+    os.close(files)
+    os.close(held)
+    assert cache.layers.remove(FILES.key)
     with pytest.raises(UnavailableError, match="just been evicted"):
-        trees.hold(FILES)
-    assert len(os.listdir("/proc/self/fd")) == before
+        trees.hold(cache, FILES)
