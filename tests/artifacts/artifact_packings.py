@@ -63,14 +63,14 @@ def wkg(name: str) -> Artifact:
 def wasm_to_oci(name: str) -> Artifact:
     config = Blob("application/vnd.wasm.config.v1+json", b"{}")
     layer = Blob(CONTENT_LAYER, guests.module(name))
-    return packing.manifest(config, [layer], titles=["app.wasm"], mediaType=None)
+    return packing.manifest(config, [layer], annotated=packing.titled("app.wasm"), mediaType=None)
 
 
 def wasm_image_spec(name: str) -> Artifact:
     """Solo's: its config is JSON about the module."""
     config = json_blob("application/vnd.module.wasm.config.v1+json", {"type": "wasi", "name": name})
     layer = Blob("application/vnd.module.wasm.content.layer.v1+wasm", guests.module(name))
-    return packing.manifest(config, [layer], titles=["app.wasm"])
+    return packing.manifest(config, [layer], annotated=packing.titled("app.wasm"))
 
 
 def oras(name: str) -> Artifact:
@@ -80,7 +80,7 @@ def oras(name: str) -> Artifact:
     return packing.manifest(
         empty,
         [layer],
-        titles=["app.wasm"],
+        annotated=packing.titled("app.wasm"),
         artifactType="application/vnd.unknown.artifact.v1",
         inline=True,
         annotations={"org.opencontainers.image.created": "2026-11-25T12:00:00Z"},
@@ -91,13 +91,25 @@ def oras_tar_type(name: str) -> Artifact:
     """`oras push ... app.wasm` without a type: the file itself, called a tar."""
     config = Blob("application/vnd.unknown.config.v1+json", b"{}")
     layer = Blob(TAR, guests.module(name))
-    return packing.manifest(config, [layer], titles=["app.wasm"])
+    return packing.manifest(config, [layer], annotated=packing.titled("app.wasm"))
+
+
+def oras_files(name: str) -> Artifact:
+    """`oras push ... app.wasm:application/wasm texts/`: ORAS packs a folder and says so."""
+    config = Blob("application/vnd.unknown.config.v1+json", b"{}")
+    files = tar_layer({"/texts/large.txt": LARGE}, TAR_GZIP)
+    folder = {packing.TITLE: "texts", "io.deis.oras.content.unpack": "true"}
+    module = Blob(WASM, guests.reader(name))
+    annotated = [*packing.titled("app.wasm"), folder]
+    return packing.manifest(config, [module, files], annotated=annotated)
 
 
 def oras_no_config(name: str) -> Artifact:
     """`oras push --config /dev/null:...`, as older instructions say."""
     config = Blob("application/vnd.wasm.config.v1+json", b"")
-    return packing.manifest(config, [Blob(CONTENT_LAYER, guests.module(name))], titles=["app.wasm"])
+    return packing.manifest(
+        config, [Blob(CONTENT_LAYER, guests.module(name))], annotated=packing.titled("app.wasm")
+    )
 
 
 def several(name: str) -> Artifact:
@@ -109,8 +121,8 @@ def several(name: str) -> Artifact:
         "os": "wasip1",
         "layerDigests": [other.digest, module.digest],
     }
-    titles = ["other.wasm", "app.wasm"]
-    return packing.manifest(json_blob(CNCF_CONFIG, config), [other, module], titles=titles)
+    annotated = packing.titled("other.wasm", "app.wasm")
+    return packing.manifest(json_blob(CNCF_CONFIG, config), [other, module], annotated=annotated)
 
 
 def locked_app(

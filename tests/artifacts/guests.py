@@ -49,3 +49,27 @@ def linux() -> tuple[bytes, int]:
     """The probe for Linux, and its mode."""
     with tempfile.TemporaryDirectory(prefix="tandem-probe-") as folder:
         return probe.compile_probe(probe.LINUX, Path(folder, "probe")).read_bytes(), 0o755
+
+
+def endless() -> bytes:
+    """A module of 24 MB, valid and dull, whose compilation takes many seconds."""
+    chain = b"\x20\x00" + b"\x20\x00\x6c\x20\x00\x6a" * 2000  # x*x+x, over and over
+    body = b"\x00" + chain + b"\x0b"
+    count = 2000
+    bodies = _leb(count) + (_leb(len(body)) + body) * count
+    types = b"\x01\x60\x01\x7f\x01\x7f"
+    functions = _leb(count) + b"\x00" * count
+    exports = b"\x01\x06_start\x00\x00"
+    sections = ((1, types), (3, functions), (7, exports), (10, bodies))
+    return b"\0asm\1\0\0\0" + b"".join(
+        bytes([number]) + _leb(len(data)) + data for number, data in sections
+    )
+
+
+def _leb(number: int) -> bytes:
+    """A number in the form that Wasm's binary format has for it, unsigned LEB128."""
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*found, number])

@@ -39,12 +39,12 @@ class Packing:
     def output(self) -> str:
         """What its guest prints."""
         if self.files:
-            return (images.MOTTO + artifacts.LARGE).decode()
+            return artifacts.LARGE.decode()
         return "" if self.component else f"{self.name}\n"
 
 
 RUN = ("/app.wasm",)
-CAT = ("app", "cat", "/motto.txt", "--", "cat", "/texts/large.txt", "--", "exit", "7")
+CAT = ("app", "cat", "/texts/large.txt", "--", "exit", "7")
 WASIP1, WASIP2, WASI = "wasip1/wasm", "wasip2/wasm", "wasi/wasm"
 BUILDX = "docker buildx, buildah"
 SCRIPTS = "scripts of one's own"
@@ -154,6 +154,14 @@ PACKINGS = [
         "a module that is called a tar",
         artifacts.oras_tar_type,
         RUN,
+    ),
+    Packing(
+        "oras-files",
+        "oras push FILE:application/wasm FOLDER",
+        "unknown config, a module and a tar",
+        artifacts.oras_files,
+        CAT,
+        files=True,
     ),
     Packing(
         "oras-no-config",

@@ -21,7 +21,9 @@ def two(*titles: str) -> Artifact:
     layers = [Blob(WASM, FIRST), Blob(WASM, SECOND)]
     digests = [layer.digest for layer in layers]
     config = {"architecture": "wasm", "os": "wasip1", "layerDigests": digests, "titles": titles}
-    return packing.manifest(json_blob(CNCF_CONFIG, config), layers, titles=titles)
+    return packing.manifest(
+        json_blob(CNCF_CONFIG, config), layers, annotated=packing.titled(*titles)
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,9 @@ def test_image_config_chooses_by_its_entry_point(node: Node, pod: Pod) -> None:
     layers = [Blob(WASM, FIRST), Blob(WASM, SECOND)]
     labels = {"layers": layers[1].digest}
     config = image_config("wasip1/wasm", Entrypoint=["second.wasm"], Labels=labels)
-    artifact = packing.manifest(config, layers, titles=["first.wasm", "second.wasm"])
+    artifact = packing.manifest(
+        config, layers, annotated=packing.titled("first.wasm", "second.wasm")
+    )
     with node.pushed("choice/config", artifact) as image:
         node.pull(image)
         expect_run(pod, ContainerSpec("chosen", image), "second", 4)

@@ -76,7 +76,7 @@ def manifest(
     config: Blob,
     layers: Sequence[Blob],
     *,
-    titles: Sequence[str] = (),
+    annotated: Sequence[Mapping[str, str]] = (),
     inline: bool = False,
     media_type: str = images.MANIFEST_TYPE,
     **more: object,
@@ -86,23 +86,28 @@ def manifest(
     Args:
         config: its config.
         layers: its layers, in order.
-        titles: the layers' file names, for as many as there are.
+        annotated: the layers' annotations, for as many as have some; see `titled`.
         inline: whether the config's descriptor holds its bytes, too.
         media_type: the manifest's own.
         more: further members, such as artifactType and annotations; None leaves one out.
     """
-    named = [{"annotations": {TITLE: title}} for title in titles]
-    named += [{}] * (len(layers) - len(named))
+    extras: list[dict[str, object]] = [{"annotations": dict(found)} for found in annotated]
+    extras += [{}] * (len(layers) - len(extras))
     data = {"data": base64.b64encode(config.data).decode()} if inline else {}
     document = {
         "schemaVersion": 2,
         "mediaType": media_type,
         "config": config.descriptor(**data),
-        "layers": [layer.descriptor(**extra) for layer, extra in zip(layers, named, strict=True)],
+        "layers": [layer.descriptor(**extra) for layer, extra in zip(layers, extras, strict=True)],
         **more,
     }
     document = {name: value for name, value in document.items() if value is not None}
     return Artifact(json_blob(media_type, document), (config, *layers))
+
+
+def titled(*names: str) -> list[dict[str, str]]:
+    """The annotations of layers that are files with these names."""
+    return [{TITLE: name} for name in names]
 
 
 def index(entries: Mapping[str, Artifact]) -> Artifact:
