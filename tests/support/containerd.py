@@ -174,12 +174,17 @@ class Containerd:
         Raises:
             RuntimeError: it failed; the text is its standard error.
         """
-        done = self.run(
-            [self._release.ctr, "--address", self.address, "--namespace", namespace, *args], timeout
-        )
+        done = self.run_ctr(*args, namespace=namespace, timeout=timeout)
         if done.returncode != 0:
             raise RuntimeError(f"ctr {' '.join(map(str, args))}: {done.stderr.strip()}")
         return done.stdout
+
+    def run_ctr(
+        self, *args: str | Path, namespace: str, timeout: float = 120.0
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run ctr, whose status and output a container's may be; the timeout is in seconds."""
+        command: list[str | Path] = [self._release.ctr, "--address", self.address]
+        return self.run([*command, "--namespace", namespace, *args], timeout)
 
     def run(
         self, argv: list[str | Path], timeout: float = 120.0
