@@ -191,7 +191,10 @@ class ImageSource:
             try:
                 self._resolve(Target(facts["image"], descriptor), self._documents.read)
             except FileNotFoundError as error:
-                raise ShimError(f"image {facts['image']}: {error}") from error
+                raise UnavailableError(
+                    f"image {facts['image']}: its documents have just been evicted from the cache;"
+                    " a retry reads it again"
+                ) from error
         return self.resolved
 
     def _resolve(self, target: Target, read: Read) -> Resolved:
