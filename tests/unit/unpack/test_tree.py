@@ -1,7 +1,9 @@
 """Unpacking on the real kernel: honest layers, and every shape of dishonest ones."""
 
 import errno
+import io
 import os
+import signal
 import stat
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +21,7 @@ from shim.errdefs import (
     ShimError,
 )
 from shim.oci.artifact import Contents, File
-from shim.unpack.tree import Limits, unpack
-from tests.unit.unpack import archives
+from shim.unpack.tree import TEMPORARY_PREFIX, Limits, unpack
 from tests.unit.unpack.archives import Entry, Store, directory, file, hardlink, packed, symlink, tar
 
 Unpack = Callable[..., Path]
@@ -302,6 +303,29 @@ def test_what_is_there_is_left(run: Unpack, store: Store) -> None:
     assert tree(place) == {"first": "data"}
 
 
+def test_kill_leaves_nothing_that_looks_whole(tmp_path: Path, store: Store) -> None:
+    contents = store.layers(tar([file("first"), file("second", b"x" * 200_000)]))
+
+    class Deadly(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 100_000:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().read(size)
+
+    (blob,) = store.blobs.values()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            unpack(contents, lambda _: Deadly(blob), tmp_path / "files")
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    (left,) = os.listdir(tmp_path)
+    assert left.startswith(TEMPORARY_PREFIX)
+    unpack(contents, store.open_blob, tmp_path / "files")
+    assert (tmp_path / "files" / "first").read_text() == "data"
+
+
 def test_full_disk_is_told(run: Unpack, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(fd: int, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "full")
@@ -314,8 +338,3 @@ def test_full_disk_is_told(run: Unpack, store: Store, monkeypatch: pytest.Monkey
 def test_missing_parent(tmp_path: Path, store: Store) -> None:
     with pytest.raises(InternalError, match="missing"):
         unpack(store.layers(), store.open_blob, tmp_path / "missing" / "x")
-
-
-def test_store_of_these_tests_is_honest(store: Store) -> None:
-    assert store.open_blob(store.add(b"x")).read() == b"x"
-    assert archives.file("x") == ("x", b"0", b"data")
