@@ -94,7 +94,7 @@ def test_annotation_chooses_before_the_command(wanted: str) -> None:
 
 @pytest.mark.parametrize("of", [ONE, SEVERAL])
 def test_annotation_that_names_nothing(of: Artifact) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"'other' is no module of .*app\.wasm"):
+    with pytest.raises(InvalidArgumentError, match=r"'other' names none or more .*app\.wasm"):
         chosen(of, "/bin/app.wasm", module="other")
 
 

@@ -1,17 +1,21 @@
 """Unpacking on the real kernel: honest layers, and every shape of dishonest ones."""
 
+import contextlib
 import errno
 import io
 import os
 import signal
 import stat
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shim.errdefs import (
     InternalError,
@@ -141,6 +145,7 @@ def test_modes_and_owners(run: Unpack, store: Store) -> None:
         ([file(".wh...")], "whiteout of nothing"),
         ([file("d/.wh.")], "whiteout of nothing"),
         ([symlink("s", "")], "symlink to nothing"),
+        ([symlink("s", "t/" * 2050)], "symlink to nothing"),
     ],
 )
 def test_hostile_member_is_refused(run: Unpack, entries: list[Entry], problem: str) -> None:
@@ -338,3 +343,30 @@ def test_full_disk_is_told(run: Unpack, store: Store, monkeypatch: pytest.Monkey
 def test_missing_parent(tmp_path: Path, store: Store) -> None:
     with pytest.raises(InternalError, match="missing"):
         unpack(store.layers(), store.open_blob, tmp_path / "missing" / "x")
+
+
+NAMES = st.lists(st.sampled_from(["a", "b", ".wh.a", ".wh..wh..opq", "..", ".", ""]), max_size=4)
+PATHS = NAMES.map("/".join)
+ENTRIES = st.one_of(
+    st.builds(file, PATHS),
+    st.builds(directory, PATHS),
+    st.builds(symlink, PATHS, PATHS.map(lambda path: f"../../{path}")),
+    st.builds(hardlink, PATHS, PATHS),
+)
+
+
+@given(st.lists(st.lists(ENTRIES, max_size=6), max_size=3))
+def test_any_layers_stay_inside(layers: list[list[Entry]]) -> None:
+    store = Store()
+    with tempfile.TemporaryDirectory() as directory:
+        top = Path(directory)
+        (top / "a").mkdir()
+        (top / "b").write_text("mine")
+        (top / "place").mkdir()
+        with contextlib.suppress(InvalidArgumentError):
+            contents = store.layers(*(tar(layer) for layer in layers))
+            unpack(contents, store.open_blob, top / "place" / "files")
+        assert sorted(os.listdir(top)) == ["a", "b", "place"]
+        assert os.listdir(top / "a") == []
+        assert (top / "b").read_text() == "mine"
+        assert os.listdir(top / "place") in ([], ["files"])
