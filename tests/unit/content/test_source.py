@@ -44,7 +44,7 @@ def as_json(descriptor: Descriptor) -> dict[str, Any]:
     }
 
 
-def keep(cache: Cache, config_type: str, layer: Descriptor) -> Target:
+def keep(cache: Cache, config_type: str, *layers: Descriptor) -> Target:
     """An image whose documents were read before."""
     documents = Documents(cache.directory)
     config = json.dumps({"architecture": "wasm", "os": "wasip1", "rootfs": {"diff_ids": []}})
@@ -55,7 +55,7 @@ def keep(cache: Cache, config_type: str, layer: Descriptor) -> Target:
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": as_json(config_descriptor),
-            "layers": [as_json(layer)],
+            "layers": [as_json(layer) for layer in layers],
         }
     ).encode()
     descriptor = descriptor_of(manifest, MANIFEST)
@@ -104,6 +104,14 @@ def test_nothing_is_found_of_an_image_never_read(cache: Cache) -> None:
 def test_module_that_was_not_compiled_is_not_found(cache: Cache) -> None:
     target = keep(cache, WASM_CONFIG, descriptor_of(MODULE, WASM))
     assert source(cache, target).find(cache) is None
+
+
+def test_module_without_its_files_is_found_only_for_who_wants_none(cache: Cache) -> None:
+    tar = descriptor_of(b"tar", "application/x-tar")
+    target = keep(cache, WASM_CONFIG, descriptor_of(MODULE, WASM), tar)
+    compiled(cache, target.descriptor.digest)
+    assert source(cache, target).find(cache) is None
+    assert ImageSource(ORIGIN, first, cache, target, with_files=False).find(cache) is not None
 
 
 def test_ordinary_image_is_said_to_be_none(cache: Cache) -> None:

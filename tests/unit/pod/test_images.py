@@ -44,6 +44,13 @@ def image(tmp_path: Path, *modules: Module, function: str | None = None) -> Wasm
         ({}, False),
         ({"io.containerd.tandem.v1/module": ""}, False),
         ({"io.containerd.tandem.v1/module": "a"}, True),
+        (
+            {
+                "io.containerd.tandem.v1/module": "a",
+                "io.kubernetes.cri.container-type": "sandbox",
+            },
+            False,
+        ),
     ],
 )
 def test_annotation_chooses(annotations: Mapping[str, str], expected: bool) -> None:
