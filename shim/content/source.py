@@ -10,15 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from shim.aot.cache import Artefact, Cache
-from shim.aot.source import JSON, Loaded
+from shim.aot.source import JSON, Loaded, too_large
 from shim.content import trees
 from shim.content.documents import Documents
-from shim.errdefs import (
-    NoArtifactError,
-    ResourceExhaustedError,
-    ShimError,
-    UnavailableError,
-)
+from shim.errdefs import NoArtifactError, ShimError, UnavailableError
 from shim.oci.artifact import Artifact, Contents, load_artifact
 from shim.oci.choose import Choice, check_head
 from shim.oci.descriptors import Descriptor, Read
@@ -178,7 +173,7 @@ class ImageSource:
         if self._client is None:
             raise RuntimeError("not prepared")
         if module.descriptor.size > max_bytes:
-            raise ResourceExhaustedError(f"the module has {module.descriptor.size} bytes")
+            raise too_large(module.descriptor.size, max_bytes)
         try:
             binary = self._client.read(module.descriptor)
             check_head(module, binary[:_HEAD_BYTES])
