@@ -68,7 +68,7 @@ def run_loader(
         _limit(limits)
         _report(report_fd, encode_report(_load(source, cache, limits, ask_alive)))
         status = 0
-    except (MemoryError, ResourceExhaustedError) as error:
+    except MemoryError as error:
         reason = str(error) or "no memory"
         limit = f"[compile] memory_bytes allows {limits.memory_bytes}"
         _report(report_fd, encode_error(ResourceExhaustedError(f"{reason} ({limit})")))

@@ -22,6 +22,7 @@ TESTED_IN = {
     "shim/content/alive.py": "tests/cri/test_compile.py",
     "shim/content/named.py": "tests/artifacts/test_warm.py",
     "shim/content/survey.py": "tests/artifacts/test_warm.py",
+    "shim/content/client.py": "tests/artifacts/test_content.py",
     "shim/daemon/__main__.py": "tests/integration/test_daemon.py",
     "shim/daemon/gateway.py": "tests/integration/test_gateway.py",
     "shim/daemon/serving.py": "tests/integration/test_daemon.py",
