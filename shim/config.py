@@ -36,6 +36,13 @@ class Compile:
 
 
 @dataclass(frozen=True, slots=True)
+class Images:
+    """Where the command keeps its own images; containerd's are containerd's business."""
+
+    directory: str = "/var/lib/tandem/images"
+
+
+@dataclass(frozen=True, slots=True)
 class Linux:
     """Linux containers: the OCI runtime's binary, and whether systemd keeps the cgroups."""
 
@@ -56,6 +63,7 @@ class Config:
 
     cache: Cache = Cache()
     compile: Compile = Compile()
+    images: Images = Images()
     linux: Linux = Linux()
     shim: Shim = Shim()
 
