@@ -320,4 +320,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(inner, BaseException):
         return _reason(inner)
     text = str(inner or error)
-    return "".join(char if char.isprintable() else "?" for char in text.rpartition(">: ")[2])[:200]
+    return "".join(
+        char if char.isprintable() else "?" for char in text.rpartition("): ")[2] or text
+    )[:200]

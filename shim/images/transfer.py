@@ -11,16 +11,19 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import RawIOBase
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from shim.errdefs import InvalidArgumentError, NotFoundError, ResourceExhaustedError
+from shim.errdefs import NotFoundError, ResourceExhaustedError
+from shim.images.closure import blobs_of, closure
 from shim.images.reference import Reference
-from shim.images.registry import Registry
 from shim.images.store import Store
-from shim.oci.artifact import MAX_LAYERS, MAX_TOTAL_BYTES
 from shim.oci.descriptors import Descriptor, Manifest, parse_index, parse_manifest
 from shim.oci.indexes import find_manifest
 from shim.oci.media_types import is_index
+
+if TYPE_CHECKING:
+    # requests is slow to import, and who has a Registry has it.
+    from shim.images.registry import Registry
 
 # What Go, and so an image, calls this machine's processor.
 _PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
@@ -53,7 +56,7 @@ class Moved:
     moved_bytes: int
 
 
-def pull(registry: Registry, store: Store, reference: Reference, progress: Progress) -> Moved:
+def pull(registry: "Registry", store: Store, reference: Reference, progress: Progress) -> Moved:
     """Fetch an image; of an index, the manifest for Wasm or else for this machine.
 
     Raises:
@@ -72,7 +75,7 @@ def pull(registry: Registry, store: Store, reference: Reference, progress: Progr
             return documents[wanted.digest]
 
         manifest = _find(target, read, str(reference))
-        missing = [blob for blob in _blobs(manifest, str(reference)) if not store.has(blob)]
+        missing = [blob for blob in blobs_of(manifest, str(reference)) if not store.has(blob)]
         _check_room(store, missing)
         for blob in missing:
             advance = progress.begin(blob.digest, blob.size)
@@ -88,7 +91,11 @@ def pull(registry: Registry, store: Store, reference: Reference, progress: Progr
 
 
 def push(
-    registry: Registry, store: Store, source: Reference, destination: Reference, progress: Progress
+    registry: "Registry",
+    store: Store,
+    source: Reference,
+    destination: Reference,
+    progress: Progress,
 ) -> Moved:
     """Send the image that the store calls `source`.
 
@@ -112,31 +119,6 @@ def push(
     return Moved(target, moved)
 
 
-def closure(store: Store, target: Descriptor) -> tuple[list[Descriptor], list[Descriptor]]:
-    """Everything that an image in the store is made of: its manifests, the target first; its blobs.
-
-    Raises:
-        NotFoundError: a part is missing; of an index, only what was pulled for this node is here.
-    """
-    manifests, blobs = [target], {}
-    for at in manifests:
-        document = store.read(at)
-        if is_index(at.media_type):
-            for child in parse_index(document).manifests:
-                if child.digest not in {each.digest for each in manifests}:
-                    manifests.append(child)
-        else:
-            blobs.update(
-                {blob.digest: blob for blob in _blobs(parse_manifest(document), at.digest)}
-            )
-    for blob in blobs.values():
-        if not store.has(blob):
-            raise NotFoundError(
-                f"blob {blob.digest} is not in the image store: pull the image again"
-            )
-    return manifests, list(blobs.values())
-
-
 def find_here(index: bytes) -> Descriptor | None:
     """The entry of an index for Linux on this processor."""
     processor = _PROCESSORS.get(platform.machine(), platform.machine())
@@ -155,20 +137,6 @@ def _find(target: Descriptor, read: Callable[[Descriptor], bytes], name: str) ->
     if entry is None or is_index(entry.media_type):
         raise NotFoundError(f"image {name} has no manifest for Wasm, and none for this machine")
     return parse_manifest(read(entry))
-
-
-def _blobs(manifest: Manifest, name: str) -> list[Descriptor]:
-    blobs = {blob.digest: blob for blob in (manifest.config, *manifest.layers)}
-    if len(manifest.layers) > MAX_LAYERS:
-        raise InvalidArgumentError(
-            f"image {name} has {len(manifest.layers)} layers, and {MAX_LAYERS} are the most"
-        )
-    total = sum(blob.size for blob in blobs.values())
-    if total > MAX_TOTAL_BYTES:
-        raise ResourceExhaustedError(
-            f"image {name} has {total} bytes, and {MAX_TOTAL_BYTES} are the most"
-        )
-    return list(blobs.values())
 
 
 def _check_room(store: Store, blobs: Sequence[Descriptor]) -> None:
