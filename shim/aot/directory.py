@@ -30,16 +30,16 @@ def open_private(directory: Path, what: str = "cache directory") -> Path:
         missing = [path for path in (directory, *directory.parents) if not path.exists()]
         for path in reversed(missing):
             path.mkdir(mode=0o700, exist_ok=True)
-        _check(directory, what, sticky_will_do=False)
+        _check(directory, sticky_will_do=False, what=what)
         for parent in directory.parents:
-            _check(parent, what, sticky_will_do=True)
+            _check(parent, sticky_will_do=True, what=what)
         directory.chmod(0o700)
     except OSError as error:
         raise InternalError(f"{what} {directory}: {error.strerror}") from error
     return directory
 
 
-def _check(directory: Path, what: str, *, sticky_will_do: bool) -> None:
+def _check(directory: Path, *, sticky_will_do: bool, what: str = "cache directory") -> None:
     status = directory.lstat()
     if not stat.S_ISDIR(status.st_mode):
         raise PermissionDeniedError(f"{what} {directory} is not a directory")
