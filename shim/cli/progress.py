@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from shim.images.transfer import Advance, Progress, Silent
@@ -25,6 +25,26 @@ def progress_bars() -> Iterator[Progress]:
     console = Console(stderr=True)
     with Bars(*columns, TransferSpeedColumn(), console=console, transient=True) as bars:
         yield _Shown(bars)
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[Callable[[], None]]:
+    """A bar for what nobody knows the length of; it moves whenever the function is called.
+
+    No thread moves it: whoever waits here forks.
+    """
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Bars(*columns, console=console, transient=True, auto_refresh=False) as bars:
+        bars.add_task(what, total=None)
+        yield bars.refresh
 
 
 class _Shown:
