@@ -36,7 +36,8 @@ def registry_of(
     reference: Reference, *, plain_http: bool, ca_file: Path | None
 ) -> Iterator["Registry"]:
     """The registry of an image, with the credentials of docker's configuration."""
-    from shim.images.registry import Access, Registry
+    from shim.images.oras_client import Access
+    from shim.images.registry import Registry
 
     if plain_http and ca_file:
         raise click.UsageError("--plain-http has no use for --ca-file.")
