@@ -208,7 +208,7 @@ def _reason(error: BaseException) -> str:
     inner = getattr(error, "reason", None)
     if isinstance(inner, BaseException):
         return _reason(inner)
-    text = str(inner or error)
+    text = str(error)
     return "".join(
         char if char.isprintable() else "?" for char in text.rpartition("): ")[2] or text
     )[:200]
