@@ -5,15 +5,12 @@ Rules: no I/O; unknown members are ignored, as the OCI spec asks; a member of th
 config-linux.md.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any
 
-from shim.errdefs import InvalidArgumentError
-
-_T = TypeVar("_T")
+from shim.oci.document import Node, load_json
 
 HOOK_STAGES = (
     "prestart",
@@ -124,80 +121,6 @@ class Spec:
     hooks: Mapping[str, tuple[Hook, ...]] = field(default_factory=dict)
 
 
-class _Node:
-    """A JSON object with typed access; errors name the member's full path."""
-
-    def __init__(self, value: object, path: str, document: str = "config.json: ") -> None:
-        """`document` is what every error begins with."""
-        if not isinstance(value, dict):
-            raise InvalidArgumentError(f"{document}{path or 'the document'} is not an object")
-        self._members: dict[str, object] = value
-        self._path = path
-        self._document = document
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._members
-
-    def get(self, name: str, kind: type[_T], default: _T) -> _T:
-        value = self._members.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            wanted = f"{'an' if kind is int else 'a'} {kind.__name__}"
-            raise InvalidArgumentError(f"{self._where(name)} is not {wanted}")
-        self._check(name, value)
-        return value
-
-    def optional_int(self, name: str) -> int | None:
-        return None if self._members.get(name) is None else self.get(name, int, 0)
-
-    def node(self, name: str) -> "_Node":
-        value = self._members.get(name)
-        return _Node({} if value is None else value, self._below(name), self._document)
-
-    def nodes(self, name: str) -> Iterator["_Node"]:
-        for index, value in enumerate(self.get(name, list, [])):
-            yield _Node(value, f"{self._below(name)}[{index}]", self._document)
-
-    def of(self, name: str, kind: type[_T]) -> tuple[_T, ...]:
-        values: list[object] = self.get(name, list, [])
-        for value in values:
-            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-                raise InvalidArgumentError(
-                    f"{self._where(name)} holds more than {kind.__name__} values"
-                )
-            self._check(name, value)
-        return cast("tuple[_T, ...]", tuple(values))
-
-    def string_map(self, name: str) -> dict[str, str]:
-        members = self.get(name, dict, {})
-        for key, value in members.items():
-            if not isinstance(value, str):
-                raise InvalidArgumentError(f"{self._where(name)}[{key!r}] is not a str")
-        return members
-
-    def _check(self, name: str, value: object) -> None:
-        """Refuse what JSON can say and no system call can be told."""
-        if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
-            problem = f"{value[:200]!r} holds a NUL or a lone surrogate"
-        elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
-            problem = "does not fit into 64 bits"
-        else:
-            return
-        raise InvalidArgumentError(f"{self._where(name)}: {problem}")
-
-    def _where(self, name: str) -> str:
-        return f"{self._document}{self._below(name)}"
-
-    def _below(self, name: str) -> str:
-        return f"{self._path}.{name}" if self._path else name
-
-
-def _is_unicode(text: str) -> bool:
-    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
-
-
 @lru_cache(maxsize=1)
 def parse_spec(document: bytes) -> Spec:
     """Read a config.json; the same again, as `start` and the first Create of a pod do, is free.
@@ -205,7 +128,7 @@ def parse_spec(document: bytes) -> Spec:
     Raises:
         InvalidArgumentError: it is not JSON, or a member has the wrong type.
     """
-    top = _Node(_load(document, "config.json"), "")
+    top = Node(load_json(document, "config.json"), "")
     root, linux = top.node("root"), top.node("linux")
     return Spec(
         root_path=root.get("path", str, "rootfs"),
@@ -233,7 +156,7 @@ def parse_resources(document: bytes) -> Resources:
     Raises:
         InvalidArgumentError: it is not JSON, or a member has the wrong type.
     """
-    return _parse_resources(_Node(_load(document, "resources"), "resources", document=""))
+    return _parse_resources(Node(load_json(document, "resources"), "resources", document=""))
 
 
 def parse_process(document: bytes) -> Process:
@@ -242,18 +165,10 @@ def parse_process(document: bytes) -> Process:
     Raises:
         InvalidArgumentError: it is not JSON, or a member has the wrong type.
     """
-    return _parse_process(_Node(_load(document, "process"), "process", document=""))
+    return _parse_process(Node(load_json(document, "process"), "process", document=""))
 
 
-def _load(document: bytes, name: str) -> object:
-    try:
-        value: object = json.loads(document)
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgumentError(f"{name} is not valid JSON: {error}") from error
-    return value
-
-
-def _parse_process(node: _Node) -> Process:
+def _parse_process(node: Node) -> Process:
     user = node.node("user")
     return Process(
         args=node.of("args", str),
@@ -276,7 +191,7 @@ def _parse_process(node: _Node) -> Process:
     )
 
 
-def _parse_mount(node: _Node) -> Mount:
+def _parse_mount(node: Node) -> Mount:
     return Mount(
         destination=node.get("destination", str, ""),
         type=node.get("type", str, ""),
@@ -286,7 +201,7 @@ def _parse_mount(node: _Node) -> Mount:
     )
 
 
-def _parse_resources(node: _Node) -> Resources:
+def _parse_resources(node: Node) -> Resources:
     memory, cpu, pids = node.node("memory"), node.node("cpu"), node.node("pids")
     return Resources(
         memory_limit_bytes=memory.optional_int("limit"),
@@ -303,7 +218,7 @@ def _parse_resources(node: _Node) -> Resources:
     )
 
 
-def _parse_hooks(node: _Node) -> dict[str, tuple[Hook, ...]]:
+def _parse_hooks(node: Node) -> dict[str, tuple[Hook, ...]]:
     if node.is_empty:
         return {}
     stages = {
@@ -321,7 +236,7 @@ def _parse_hooks(node: _Node) -> dict[str, tuple[Hook, ...]]:
     return {stage: hooks for stage, hooks in stages.items() if hooks}
 
 
-def _parse_mappings(node: _Node, name: str) -> tuple[tuple[int, int, int], ...]:
+def _parse_mappings(node: Node, name: str) -> tuple[tuple[int, int, int], ...]:
     return tuple(
         (
             entry.get("containerID", int, 0),

@@ -50,17 +50,7 @@ def find_wasm(
     if spec.annotations.get("io.kubernetes.cri.container-type") == "sandbox":
         return None
     said_to_be_wasm = any(spec.annotations.get(name) == value for name, value in _WASM_ANNOTATIONS)
-    args = spec.process.args
-    if not args or not args[0]:
-        raise InvalidArgumentError(
-            "config.json: process.args is empty or begins with nothing to run"
-        )
-    function = None
-    if "#" in args[0]:
-        entrypoint = parse_entrypoint(args)
-        path, function = entrypoint.path, entrypoint.function
-    else:
-        path = args[0]
+    path, function = _path_and_function(spec)
     by_name = said_to_be_wasm or function is not None or path.endswith(_WASM_SUFFIXES)
     for candidate in _candidates(path, spec):
         fd, identity = _open(candidate, spec.mounts, rootfs, rootfs_identity, kernel)
@@ -91,6 +81,21 @@ def is_there(spec: Spec, rootfs: Path, kernel: Kernel = LINUX) -> bool:
             os.close(fd)
             return True
     return False
+
+
+def _path_and_function(spec: Spec) -> tuple[str, str | None]:
+    args = spec.process.args
+    if not args or not args[0]:
+        raise InvalidArgumentError(
+            "config.json: process.args is empty or begins with nothing to run"
+        )
+    entrypoint = parse_entrypoint(args)
+    if not entrypoint.path:
+        raise InvalidArgumentError(
+            f"entry point {args[0][:200]!r} names no file, and the image is no module that it could"
+            " be in: write path#function"
+        )
+    return entrypoint.path, entrypoint.function
 
 
 def _candidates(path: str, spec: Spec) -> Iterator[str]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.errdefs import InvalidArgumentError, ShimError, UnimplementedError
+from shim.errdefs import InvalidArgumentError, ShimError
 from shim.oci.entrypoint import Entrypoint, parse_entrypoint
 
 
@@ -15,6 +15,7 @@ from shim.oci.entrypoint import Entrypoint, parse_entrypoint
         ("app.wasm#run", "app.wasm", "run"),
         ("/a#b#c", "/a", "b#c"),
         ("/app.wasm#_start", "/app.wasm", "_start"),
+        ("#init", "", "init"),
     ],
 )
 def test_entrypoint_forms(argument: str, path: str, function: str | None) -> None:
@@ -25,11 +26,6 @@ def test_entrypoint_forms(argument: str, path: str, function: str | None) -> Non
 def test_entrypoint_refuses_what_names_nothing(args: list[str]) -> None:
     with pytest.raises(InvalidArgumentError):
         parse_entrypoint(args)
-
-
-def test_entrypoint_refuses_a_function_alone() -> None:
-    with pytest.raises(UnimplementedError, match=r"'#init'.*path#function"):
-        parse_entrypoint(["#init"])
 
 
 @given(st.lists(st.text()))
