@@ -5,6 +5,7 @@ Rules: stdlib only. containerd's runtime options may name another file of the sa
 (`ConfigPath`).
 """
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -29,10 +30,11 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class Compile:
-    """What compiling one module may take."""
+    """What compiling one module may take, and how many are compiled at once on the node."""
 
     timeout_s: int = 120
     memory_bytes: int = 4 << 30
+    parallel: int = max((os.cpu_count() or 1) // 2, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Rules: whoever can write where artefacts lie can run code as us, so every direct
 checked, and none is used that somebody else could change.
 """
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -37,6 +38,23 @@ def open_private(directory: Path, what: str = "cache directory") -> Path:
     except OSError as error:
         raise InternalError(f"{what} {directory}: {error.strerror}") from error
     return directory
+
+
+def open_below(directory: Path, name: str) -> Path:
+    """As `open_private`, for a directory in one that was opened so.
+
+    Raises:
+        PermissionDeniedError: it belongs to or can be changed by others.
+        InternalError: it cannot be made.
+    """
+    path = directory / name
+    try:
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        _check(path, sticky_will_do=False)
+    except OSError as error:
+        raise InternalError(f"cache directory {path}: {error.strerror}") from error
+    return path
 
 
 def _check(directory: Path, *, sticky_will_do: bool, what: str = "cache directory") -> None:

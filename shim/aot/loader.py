@@ -1,28 +1,31 @@
 """The loader: a forked child that gets one module into the cache, reports, and exits.
 
 Rules: it is thrown away, so it alone may compile, have threads, run into a limit or crash; the
-forker never waits for it without watching its report. What it writes to stderr goes to the report
-as well, since a crash of native code explains itself nowhere else; the last line is the report.
+forker never waits for it without watching its report. It takes the lock of the module's entry
+before a slot of the node, so that those who wait for the same module hold no slot.
 """
 
 import contextlib
 import hashlib
-import json
 import math
 import os
 import resource
 import signal
-import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
-from shim import errdefs
-from shim.aot.cache import Artefact, Cache
+from shim.aot.cache import Cache
+from shim.aot.entry import Artefact
 from shim.aot.eviction import evict
+from shim.aot.limits import CompileLimits
+from shim.aot.locks import slot
+from shim.aot.priority import step_back
+from shim.aot.report import Loaded, encode_error, encode_report
+from shim.aot.source import ModuleSource
 from shim.engine.compile import compile_module
 from shim.errdefs import (
-    DeadlineExceededError,
     InternalError,
     InvalidArgumentError,
     ResourceExhaustedError,
@@ -31,9 +34,7 @@ from shim.errdefs import (
 )
 from shim.kernel.constants import PR_SET_PDEATHSIG
 from shim.kernel.libc import LINUX
-from shim.wasm.binary import Kind
 
-_NICE = 10
 # signals that the forker may handle or block, and that must end a loader
 _DEFAULT_SIGNALS = (
     signal.SIGALRM,
@@ -43,104 +44,84 @@ _DEFAULT_SIGNALS = (
     signal.SIGTERM,
     signal.SIGXCPU,
 )
-_MAX_ERROR_CHARS = 8192
-_MAX_TAIL_BYTES = 2048
-# what wasmtime, its threads and the kernel say when RLIMIT_DATA is reached
-_OUT_OF_MEMORY = ("memory allocation of", "os error 12", "os error 11", "ThreadPoolBuildError")
-
-
-@dataclass(frozen=True, slots=True)
-class CompileLimits:
-    """What a loader may use: bytes of private memory, and seconds of wall time."""
-
-    memory_bytes: int
-    timeout_s: float
 
 
 def run_loader(
-    module_fd: int, identity: str, cache: Cache, limits: CompileLimits, report_fd: int
+    source: ModuleSource, cache: Cache, limits: CompileLimits, report_fd: int
 ) -> NoReturn:
     """Be the loader: called in a forked child that has one thread, ends the process.
 
     Args:
-        module_fd: the module, open for reading.
-        identity: where it comes from, see `Cache.find`.
+        source: where the module comes from.
         cache: where the artefact goes.
-        limits: memory (RLIMIT_DATA) and wall time.
+        limits: what this may take.
         report_fd: written once: see `parse_report`.
     """
     status = 1
     try:
-        _become_own_process(module_fd, report_fd)
+        _become_own_process(source.kept_fds, report_fd)
         _limit(limits)
-        artefact = _load(module_fd, identity, cache, limits)
-        _report(
-            report_fd,
-            {"path": str(artefact.path), "kind": artefact.kind, "digest": artefact.digest},
-        )
+        _report(report_fd, encode_report(load(source, cache, limits)))
         status = 0
     except (MemoryError, ResourceExhaustedError) as error:
         reason = str(error) or "no memory"
-        _report_error(report_fd, ResourceExhaustedError(f"{reason} ({_memory_limit(limits)})"))
+        limit = f"[compile] memory_bytes allows {limits.memory_bytes}"
+        _report(report_fd, encode_error(ResourceExhaustedError(f"{reason} ({limit})")))
     except ShimError as error:
-        _report_error(report_fd, error)
+        _report(report_fd, encode_error(error))
     except Exception as error:  # noqa: BLE001 - the last frame of this process
-        _report_error(report_fd, InternalError(f"loader failed: {error!r}"))
+        _report(report_fd, encode_error(InternalError(f"loader failed: {error!r}")))
     finally:
         os._exit(status)
 
 
-def parse_report(status: int, output: bytes) -> Artefact:
-    """Turn what a loader wrote to its report fd, until the end of the file, into its result.
-
-    Args:
-        status: its wait status, as waitpid returns it.
-        output: all that it wrote.
+def load(source: ModuleSource, cache: Cache, limits: CompileLimits) -> Loaded:
+    """Get one module into the cache, within the limits of time.
 
     Raises:
-        ShimError: the loader's own error, or the description of its death.
+        ShimError: the module is none, is not there, or its turn did not come.
     """
-    try:
-        report = json.loads(output.rpartition(b"\n")[2])
-        if "error" in report:
-            error = getattr(errdefs, report["class"], InternalError)(report["error"])
-        else:
-            return Artefact(Path(report["path"]), Kind(report["kind"]), report["digest"])
-    except (ValueError, KeyError, TypeError):
-        error = describe_loader_death(status, output[-_MAX_TAIL_BYTES:])
-    raise error
+    source.prepare()
+    digest = source.digest or _digest_of(source.read(limits.memory_bytes))
+    found = cache.lookup(digest, source.image)
+    made = _Made(found) if found else _verify_or_compile(source, digest, cache, limits)
+    source.remember(cache, made.artefact)
+    evict(cache, made.artefact)
+    return Loaded(made.artefact, source.facts(), made.is_new, made.removed)
 
 
-def describe_loader_death(status: int, stderr_tail: bytes) -> ShimError:
-    """Say why a loader ended without a report.
-
-    Args:
-        status: its wait status; an exit code, negative for a signal, is understood as well.
-        stderr_tail: the end of what it wrote.
-    """
-    code = os.waitstatus_to_exitcode(status) if status >= 0 else status
-    lines = stderr_tail.decode(errors="replace").strip().splitlines()
-    for line in lines:
-        if any(text in line for text in _OUT_OF_MEMORY):
-            return ResourceExhaustedError(
-                "compiling the module needs more memory than [compile] memory_bytes allows"
-                f" ({line})"
-            )
-    if -code in {signal.SIGALRM, signal.SIGXCPU}:
-        return DeadlineExceededError(
-            "compiling the module took longer than [compile] timeout_s allows"
-        )
-    if -code == signal.SIGKILL:
-        return UnavailableError(
-            "the loader was killed (signal 9) while it compiled the module; most likely the node"
-            " or the pod's cgroup ran out of memory"
-        )
-    words = " ".join(lines) or "it said nothing"
-    how = f"died by signal {-code}" if code < 0 else f"exited with {code}"
-    return InternalError(f"the loader {how} while it compiled the module: {words}")
+def _verify_or_compile(
+    source: ModuleSource, digest: str, cache: Cache, limits: CompileLimits
+) -> "_Made":
+    _wait_at_most(limits)
+    with cache.writing(digest) as entry:
+        # somebody else may have compiled it while we waited for the lock
+        artefact = cache.lookup(digest, source.image) or entry.verify(source.image)
+        if artefact is not None:
+            return _Made(artefact, removed=tuple(entry.removed))
+        with slot(cache.slots, limits.parallel):
+            _work_at_most(limits)
+            # only now: those who wait for a slot need not have a module in memory
+            binary = source.read(limits.memory_bytes)
+            if _digest_of(binary) != digest:
+                raise InvalidArgumentError("the module changed while it was read")
+            compiled = compile_module(binary)
+            artefact = entry.finish(compiled.kind, compiled.artefact, len(binary), source.image)
+        return _Made(artefact, is_new=True, removed=tuple(entry.removed))
 
 
-def _become_own_process(module_fd: int, report_fd: int) -> None:
+@dataclass(frozen=True, slots=True)
+class _Made:
+    artefact: Artefact
+    is_new: bool = False
+    removed: tuple[str, ...] = ()
+
+
+def _digest_of(binary: bytes) -> str:
+    return hashlib.sha256(binary).hexdigest()
+
+
+def _become_own_process(kept_fds: Iterable[int], report_fd: int) -> None:
     parent = os.getppid()
     LINUX.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, "parent-death signal")
     if os.getppid() != parent:
@@ -155,19 +136,36 @@ def _become_own_process(module_fd: int, report_fd: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for fd, to in ((null, 0), (null, 1), (report_fd, 2)):
         os.dup2(fd, to)
-    kept = sorted({2, module_fd, report_fd})
+    kept = sorted({2, *kept_fds, report_fd})
     for low, high in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
         os.closerange(low + 1, high)
 
 
 def _limit(limits: CompileLimits) -> None:
-    os.nice(_NICE)
-    signal.setitimer(signal.ITIMER_REAL, limits.timeout_s)
-    cpu_s = math.ceil(limits.timeout_s * (os.cpu_count() or 1))
+    step_back()
+    _work_at_most(limits)
+    cpu_s = math.ceil(2 * limits.timeout_s * (os.cpu_count() or 1))
     _set_rlimit(resource.RLIMIT_CORE, 0)
     _set_rlimit(resource.RLIMIT_CPU, cpu_s)
     # RLIMIT_AS would count wasmtime's address space reservations, which cost nothing
     _set_rlimit(resource.RLIMIT_DATA, limits.memory_bytes)
+
+
+def _work_at_most(limits: CompileLimits) -> None:
+    # Native code is ended by the signal alone; whoever reaps this process knows what that means.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, limits.timeout_s)
+
+
+def _wait_at_most(limits: CompileLimits) -> None:
+    def give_up(_number: int, _frame: FrameType | None) -> None:
+        raise UnavailableError(
+            f"the module's turn to be compiled did not come within {limits.wait_s:g} s: this node"
+            f" compiles {limits.parallel} at once ([compile] parallel); the next start tries again"
+        )
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, limits.wait_s)
 
 
 def _set_rlimit(kind: int, value: int) -> None:
@@ -177,48 +175,8 @@ def _set_rlimit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (value, hard))
 
 
-def _load(module_fd: int, identity: str, cache: Cache, limits: CompileLimits) -> Artefact:
-    started_ns = time.time_ns()
-    status = os.fstat(module_fd)
-    binary = _read(module_fd, status.st_size, limits)
-    digest = hashlib.sha256(binary).hexdigest()
-    artefact = cache.lookup(digest) or _compile(binary, digest, cache)
-    if os.fstat(module_fd).st_ctime_ns == status.st_ctime_ns:
-        cache.remember(identity, status, started_ns, artefact)
-    evict(cache, artefact)
-    return artefact
-
-
-def _compile(binary: bytes, digest: str, cache: Cache) -> Artefact:
-    with cache.writing(digest) as writer:
-        # somebody else may have compiled it while we waited for the lock
-        artefact = cache.lookup(digest)
-        if artefact is None:
-            compiled = compile_module(binary)
-            artefact = writer.finish(compiled.kind, compiled.artefact)
-    return artefact
-
-
-def _read(module_fd: int, size: int, limits: CompileLimits) -> bytes:
-    if size > limits.memory_bytes:
-        raise ResourceExhaustedError(f"the module has {size} bytes")
-    binary = os.pread(module_fd, size, 0)
-    if len(binary) != size:
-        raise InvalidArgumentError("the module changed its size while it was read")
-    return binary
-
-
-def _memory_limit(limits: CompileLimits) -> str:
-    return f"[compile] memory_bytes allows {limits.memory_bytes}"
-
-
-def _report_error(report_fd: int, error: ShimError) -> None:
-    _report(report_fd, {"error": str(error)[:_MAX_ERROR_CHARS], "class": type(error).__name__})
-
-
-def _report(report_fd: int, members: dict[str, str]) -> None:
+def _report(report_fd: int, data: bytes) -> None:
     # the forker may be gone or may have stopped reading; there is nobody else to tell
     with contextlib.suppress(OSError):
-        data = b"\n" + json.dumps(members).encode()
         while data:
             data = data[os.write(report_fd, data) :]

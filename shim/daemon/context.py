@@ -9,8 +9,8 @@ and only makes the child less favoured (limits, cgroup, oom score) is passed ove
 import contextlib
 import os
 import resource
-from pathlib import Path
 
+from shim.cgroup import membership
 from shim.errdefs import InternalError
 from shim.kernel.libc import LINUX, Kernel
 
@@ -20,7 +20,6 @@ _NAMESPACES = ("net", "ipc", "uts", "mnt")
 _RLIMITS = tuple(
     getattr(resource, name) for name in sorted(dir(resource)) if name.startswith("RLIMIT_")
 )
-_CGROUP_ROOT = "/sys/fs/cgroup"
 _READ_BYTES = 16 << 10
 
 
@@ -67,16 +66,9 @@ def _adopt_limits(launcher_pid: int, proc: str) -> None:
 
 
 def _adopt_cgroup(proc: str) -> None:
-    """Join the launcher's cgroup in each hierarchy where it differs from ours (cgroups(7))."""
-    theirs, own = _read(f"{proc}/cgroup"), _read("/proc/self/cgroup")
-    if theirs == own:
-        return
-    for line in set(theirs.splitlines()) - set(own.splitlines()):
-        _, controllers, path = line.split(":", 2)
-        hierarchy = controllers.removeprefix("name=")
-        if not controllers and Path(_CGROUP_ROOT, "unified").is_dir():
-            hierarchy = "unified"
-        _write(os.path.normpath(f"{_CGROUP_ROOT}/{hierarchy}/{path}/cgroup.procs"), "0")
+    theirs = _read(f"{proc}/cgroup")
+    for path in membership.procs_files(theirs, _read("/proc/self/cgroup")):
+        _write(path, "0")
 
 
 # Not pathlib: these are on every start's path, and several times as fast.

@@ -7,6 +7,7 @@ is joined; the path counts from each hierarchy's root.
 
 from pathlib import Path
 
+from shim.cgroup import membership
 from shim.cgroup.names import cgroupfs_path
 from shim.errdefs import FailedPreconditionError
 
@@ -21,6 +22,8 @@ def join_shim_cgroup(name: str, root: Path = _CGROUP_ROOT) -> None:
         InvalidArgumentError: the name leads to the root of the hierarchies.
     """
     path = cgroupfs_path(name)
+    # It may be a pod's; this is where the pod's loaders go back to.
+    membership.home()
     if (root / "cgroup.controllers").exists():
         hierarchies = {root}
     else:

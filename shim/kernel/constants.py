@@ -1,7 +1,7 @@
 """Numbers of the Linux kernel's interface that Python 3.11 does not name.
 
-Source: include/uapi/linux/{sched,mount,prctl,capability,openat2}.h; system call numbers from 424 on
-are the same on every architecture.
+Source: include/uapi/linux/{sched,mount,prctl,capability,openat2,ioprio}.h; system call numbers
+from 424 on are the same on every architecture.
 """
 
 CLONE_NEWNS = 0x00020000
@@ -81,3 +81,8 @@ SYS_MOUNT_SETATTR = 442
 # Of the calls without a C library wrapper, these alone have a number per architecture.
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}
+SYS_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
+
+IOPRIO_WHO_PROCESS = 1
+# The class "best effort", and the lowest of its eight levels.
+IOPRIO_BEST_EFFORT_LOWEST = 2 << 13 | 7

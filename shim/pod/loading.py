@@ -8,8 +8,13 @@ import asyncio
 import os
 import signal
 
-from shim.aot.cache import Artefact, Cache
-from shim.aot.loader import CompileLimits, parse_report, run_loader
+import structlog
+
+from shim.aot.cache import Cache
+from shim.aot.limits import CompileLimits
+from shim.aot.loader import run_loader
+from shim.aot.report import Loaded, parse_report
+from shim.aot.source import ModuleSource
 from shim.errdefs import DeadlineExceededError
 from shim.process.forking import fork
 from shim.process.reaper import Reaper
@@ -18,22 +23,31 @@ _READ_BYTES = 64 << 10
 # The loader ends itself first, with better words; this is for one that cannot.
 _GRACE_S = 1.0
 
+_log = structlog.get_logger()
+
 
 async def load_artefact(
-    module_fd: int, identity: str, cache: Cache, limits: CompileLimits, reaper: Reaper
-) -> Artefact:
-    """The artefact of an open module.
+    source: ModuleSource, cache: Cache, limits: CompileLimits, reaper: Reaper
+) -> Loaded:
+    """The artefact of a module.
 
     Raises:
         ShimError: the module is none, or compiling it took more than it may.
     """
-    found = cache.find(module_fd, identity)
-    return found or await _run_loader(module_fd, identity, cache, limits, reaper)
+    found = source.find(cache)
+    if found is not None:
+        return found
+    loaded = await _run_loader(source, cache, limits, reaper)
+    for reason in loaded.removed:
+        _log.warning("artefact not believed and removed", reason=reason)
+    if loaded.is_new:
+        _log.info("module compiled", digest=loaded.artefact.digest)
+    return loaded
 
 
 async def _run_loader(
-    module_fd: int, identity: str, cache: Cache, limits: CompileLimits, reaper: Reaper
-) -> Artefact:
+    source: ModuleSource, cache: Cache, limits: CompileLimits, reaper: Reaper
+) -> Loaded:
     report, report_writer = os.pipe2(os.O_CLOEXEC)
     try:
         pid = fork()
@@ -43,15 +57,15 @@ async def _run_loader(
         raise
     if pid == 0:
         os.close(report)
-        run_loader(module_fd, identity, cache, limits, report_writer)
+        run_loader(source, cache, limits, report_writer)
     os.close(report_writer)
     exited = reaper.watch(pid)
     try:
-        output = await asyncio.wait_for(_read_all(report), limits.timeout_s + _GRACE_S)
+        output = await asyncio.wait_for(_read_all(report), limits.total_s + _GRACE_S)
         ended = await asyncio.wait_for(asyncio.shield(exited), _GRACE_S)
     except TimeoutError:
         raise DeadlineExceededError(
-            f"compiling the module took longer than {limits.timeout_s:g} s"
+            f"the loader of the module did not end within {limits.total_s:g} s"
             " ([compile] timeout_s in the configuration)"
         ) from None
     finally:

@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 
 from shim import sockets
+from shim.cgroup import membership
 from shim.engine.config import compatibility_key, new_engine
 from shim.engine.linkers import prepare_linkers
 from shim.jail import compile_filters
@@ -55,6 +56,7 @@ class Host:
     def prepare(cls) -> "Host":
         """Make it; starts no thread."""
         compile_filters(None)
+        membership.home()
         logs.configure()
         host = cls(new_engine(), compatibility_key())
         prepare_linkers(host.engine)

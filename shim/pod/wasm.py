@@ -13,8 +13,10 @@ from typing import TypeVar
 
 import structlog
 
-from shim.aot.cache import Artefact, Cache
-from shim.aot.loader import CompileLimits
+from shim.aot.cache import Cache
+from shim.aot.entry import Artefact
+from shim.aot.limits import CompileLimits
+from shim.aot.source import FileSource
 from shim.engine.run import Program
 from shim.errdefs import FailedPreconditionError, ShimError, StaleArtefactError
 from shim.instance.child import InstanceSpec
@@ -55,7 +57,9 @@ class WasmInstances:
         self._cache = Cache(
             Path(config.cache.directory), config.cache.max_bytes, node.compatibility_key
         )
-        self._limits = CompileLimits(config.compile.memory_bytes, config.compile.timeout_s)
+        self._limits = CompileLimits(
+            config.compile.memory_bytes, config.compile.timeout_s, config.compile.parallel
+        )
 
     async def create(
         self,
@@ -155,7 +159,13 @@ class WasmInstances:
         try:
             return await self._fork(kind, wasm, jail, artefact, streams)
         except StaleArtefactError as error:
-            _log.warning("artefact dropped", path=str(artefact.path), error=str(error))
+            described = self._cache.describe(artefact)
+            _log.warning(
+                "artefact refused and removed",
+                path=str(artefact.path),
+                images=" ".join(described.images) if described else "",
+                error=str(error),
+            )
             self._cache.drop(artefact)
             return await self._fork(kind, wasm, jail, await self._artefact(wasm), streams)
 
@@ -190,11 +200,11 @@ class WasmInstances:
 
     async def _artefact(self, wasm: WasmFile) -> Artefact:
         try:
-            return await load_artefact(
-                wasm.fd, wasm.identity, self._cache, self._limits, self._node.reaper
-            )
+            source = FileSource(wasm.fd, wasm.identity)
+            loaded = await load_artefact(source, self._cache, self._limits, self._node.reaper)
         except ShimError as error:
             raise type(error)(f"entry point {wasm.path[:200]}: {error}") from error
+        return loaded.artefact
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shim.aot import loader
-from shim.aot.loader import CompileLimits
+from shim.aot.limits import CompileLimits
 from shim.errdefs import (
     DeadlineExceededError,
     InternalError,
@@ -24,6 +24,7 @@ from tests.support.engine_runs import (
     finish_loader,
     forked,
     load,
+    loaded_by,
     new_cache,
     start_loader,
     write_module,
@@ -147,7 +148,9 @@ def test_loader_is_nice_and_keeps_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     def look(binary: bytes) -> None:
         fds = sorted(str(fd.readlink()) for fd in Path("/proc/self/fd").iterdir() if fd.exists())
         core = resource.getrlimit(resource.RLIMIT_CORE)[0]
-        raise InvalidArgumentError(f"nice {os.nice(0)} core {core} {fds}")
+        batch = os.sched_getscheduler(0) == os.SCHED_BATCH
+        oom = Path("/proc/self/oom_score_adj").read_text().strip()
+        raise InvalidArgumentError(f"nice {os.nice(0)} {batch} oom {oom} core {core} {fds}")
 
     monkeypatch.setattr(loader, "compile_module", look)
     secret = tmp_path / "secret"
@@ -157,7 +160,7 @@ def test_loader_is_nice_and_keeps_nothing(tmp_path: Path, monkeypatch: pytest.Mo
         with pytest.raises(InvalidArgumentError) as error:
             load(write_module(tmp_path, guests.HELLO), new_cache(tmp_path / "cache"))
     text = str(error.value)
-    assert text.startswith(f"nice {min(os.nice(0) + 10, 19)} core 0 ")
+    assert text.startswith("nice 19 True oom 1000 core 0 ")
     assert "secret" not in text
     assert "app.wasm" in text
 
@@ -167,8 +170,21 @@ def test_cache_stays_within_its_size(tmp_path: Path) -> None:
     made = []
     for number in range(5):
         artefact = load(write_module(tmp_path, guests.exit_with(number)), cache)
-        os.utime(artefact.path, (number + 1, number + 1))
+        os.utime(artefact.path.with_suffix(".json"), (number + 1, number + 1))
         made.append(artefact.path)
     assert not made[0].exists()
     assert made[-1].exists()
     assert sum(path.stat().st_blocks * 512 for path in made if path.exists()) <= 40_000
+
+
+def test_artefact_that_was_tampered_with_is_compiled_anew(tmp_path: Path) -> None:
+    cache = new_cache(tmp_path / "cache")
+    module = write_module(tmp_path, guests.HELLO)
+    path = load(module, cache).path
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4000] + bytes([whole[4000] ^ 1]) + whole[4001:])
+    loaded = loaded_by(*start_loader(module, cache))
+    assert loaded.is_new
+    assert loaded.removed == (f"{path}: its bytes are not those that were written",)
+    assert path.read_bytes() == whole
+    assert not loaded_by(*start_loader(module, cache)).is_new

@@ -12,9 +12,13 @@ import asyncio, os, signal, sys, time
 from pathlib import Path
 import shim.pod.loading as loading
 from shim.aot.cache import Cache
-from shim.aot.loader import CompileLimits
+from shim.aot.limits import CompileLimits
+from shim.aot.source import FileSource
 from shim.engine.config import compatibility_key
+from shim.pod import logs
 from shim.process.reaper import Reaper
+
+logs.configure()
 
 MODULE = bytes([0, 97, 115, 109, 1, 0, 0, 0])
 
@@ -27,9 +31,10 @@ async def load(content, timeout_s=20.0):
     reaper.install(loop)
     fd = os.open(path, os.O_RDONLY)
     before = len(os.listdir("/proc/self/fd"))
-    limits = CompileLimits(4 << 30, timeout_s)
+    limits = CompileLimits(4 << 30, timeout_s, wait_s=timeout_s)
     try:
-        artefact = await loading.load_artefact(fd, "image", cache, limits, reaper)
+        loaded = await loading.load_artefact(FileSource(fd, "image"), cache, limits, reaper)
+        artefact = loaded.artefact
         print("artefact", artefact.kind, artefact.path.exists())
     except Exception as error:
         print(type(error).__name__, error)

@@ -11,7 +11,10 @@ ROOT = Path(__file__).parent.parent.parent
 
 # Modules without a test module of their name, and where they are tested instead.
 TESTED_IN = {
-    "shim/aot/eviction.py": "tests/unit/aot/test_cache.py",
+    "shim/aot/limits.py": "tests/integration/test_aot_crowd.py",
+    "shim/aot/loader.py": "tests/integration/test_aot_loader.py",
+    "shim/aot/marks.py": "tests/unit/aot/test_cache.py",
+    "shim/aot/priority.py": "tests/integration/test_cgroup_loader.py",
     "shim/cgroup/directories.py": "tests/unit/cgroup/test_group.py",
     "shim/cgroup/files.py": "tests/unit/cgroup/test_group.py",
     "shim/cgroup/oom.py": "tests/integration/test_cgroup_oom.py",

@@ -12,7 +12,10 @@ from pathlib import Path
 import wasmtime
 
 from shim.aot.cache import Artefact, Cache
-from shim.aot.loader import CompileLimits, parse_report, run_loader
+from shim.aot.limits import CompileLimits
+from shim.aot.loader import run_loader
+from shim.aot.report import Loaded, parse_report
+from shim.aot.source import FileSource
 from shim.engine.config import compatibility_key, new_engine
 from shim.engine.run import Instance, Program
 from tests.support import guests
@@ -53,7 +56,7 @@ def start_loader(
     module_fd = os.open(module, os.O_RDONLY | os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
-        run_loader(module_fd, identity, cache, limits, writer)
+        run_loader(FileSource(module_fd, identity), cache, limits, writer)
     os.close(writer)
     os.close(module_fd)
     return pid, report
@@ -61,6 +64,11 @@ def start_loader(
 
 def finish_loader(pid: int, report: int) -> Artefact:
     """Wait for a loader; its error is raised."""
+    return loaded_by(pid, report).artefact
+
+
+def loaded_by(pid: int, report: int) -> Loaded:
+    """All that a loader has to say; its error is raised."""
     with open(report, "rb") as reader:
         output = reader.read()
     return parse_report(os.waitpid(pid, 0)[1], output)

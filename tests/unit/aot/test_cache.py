@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from shim.aot.cache import Artefact, Cache, lock_file
-from shim.aot.eviction import evict
+from shim.aot import marks
+from shim.aot.cache import Artefact, Cache
 from shim.errdefs import UnavailableError
 from shim.wasm.binary import Kind
 
 DIGEST = "ab" * 32
+IMAGE = f"sha256:{'1' * 64}"
 LATER_NS = 3_000_000_000
 
 
@@ -27,9 +28,9 @@ def _module(tmp_path: Path) -> Path:
     return module
 
 
-def store(cache: Cache, digest: str = DIGEST, size: int = 10) -> Artefact:
-    with cache.writing(digest) as writer:
-        return writer.finish(Kind.MODULE, bytes(size))
+def store(cache: Cache, image: str | None = None) -> Artefact:
+    with cache.writing(DIGEST) as writer:
+        return writer.finish(Kind.MODULE, bytes(10), 8, image)
 
 
 def find(cache: Cache, module: Path, identity: str = "image") -> Artefact | None:
@@ -54,6 +55,14 @@ def test_artefact_is_found_by_digest_and_memo(cache: Cache, module: Path) -> Non
     assert artefact.path.stat().st_mode & 0o777 == 0o600
 
 
+def test_artefact_is_described(cache: Cache) -> None:
+    described = cache.describe(store(cache, IMAGE))
+    assert described is not None
+    assert (described.kind, described.size, described.module_size) == (Kind.MODULE, 10, 8)
+    assert described.images == (IMAGE,)
+    assert abs(described.created - time.time()) < 60
+
+
 def test_find_keeps_the_files_offset(cache: Cache, module: Path) -> None:
     remember(cache, module, store(cache))
     with module.open("rb") as file:
@@ -67,11 +76,31 @@ def test_memo_is_per_image(cache: Cache, module: Path) -> None:
     assert find(cache, module, "another image") is None
 
 
+def test_digest_is_looked_up_per_image(cache: Cache) -> None:
+    artefact = store(cache, IMAGE)
+    assert cache.lookup(DIGEST, IMAGE) == artefact
+    assert cache.lookup(DIGEST, "sha256:another") is None
+    with cache.writing(DIGEST) as writer:
+        assert writer.verify("sha256:another") == artefact
+    assert cache.lookup(DIGEST, "sha256:another") == artefact
+    described = cache.describe(artefact)
+    assert described is not None
+    assert described.images == (IMAGE, "sha256:another")
+
+
 def test_memo_is_per_compatibility_key(cache: Cache, module: Path) -> None:
     remember(cache, module, store(cache))
     other = Cache(cache.directory, 1 << 20, "another wasmtime")
     assert find(other, module) is None
     assert other.lookup(DIGEST) is None
+
+
+def test_mark_is_per_boot(cache: Cache, module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remember(cache, module, store(cache))
+    monkeypatch.setattr(marks, "boot_id", lambda: "the next one")
+    rebooted = Cache(cache.directory, 1 << 20, "key")
+    assert find(rebooted, module) is None
+    assert rebooted.lookup(DIGEST) is None
 
 
 def test_changed_file_is_not_found(cache: Cache, module: Path) -> None:
@@ -80,6 +109,40 @@ def test_changed_file_is_not_found(cache: Cache, module: Path) -> None:
     module.write_bytes(b"\0asm\2\0\0\0")
     # whoever sets the time back cannot set back the inode's
     os.utime(module, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert find(cache, module) is None
+
+
+@pytest.mark.parametrize("change", ["one byte", "truncated", "replaced", "touched", "link"])
+def test_changed_artefact_is_not_found(cache: Cache, module: Path, change: str) -> None:
+    artefact = store(cache)
+    remember(cache, module, artefact)
+    times = artefact.path.stat().st_atime_ns, artefact.path.stat().st_mtime_ns
+    if change == "one byte":
+        with artefact.path.open("r+b") as file:
+            file.seek(5)
+            file.write(b"\1")
+    elif change == "truncated":
+        os.truncate(artefact.path, 9)
+    elif change in {"replaced", "link"}:
+        copy = artefact.path.with_suffix(".copy")
+        copy.write_bytes(artefact.path.read_bytes())
+        artefact.path.unlink()
+        copy.rename(artefact.path) if change == "replaced" else artefact.path.symlink_to(copy)
+    os.utime(artefact.path, ns=times)
+    assert find(cache, module) is None
+    assert cache.lookup(DIGEST) is None
+
+
+def test_mark_that_is_none_is_a_miss(cache: Cache, module: Path) -> None:
+    artefact = store(cache)
+    remember(cache, module, artefact)
+    for mark in (artefact.path.parent / "memo").iterdir():
+        mark.unlink()
+        mark.symlink_to("nonsense")
+    assert find(cache, module) is None
+    for mark in (artefact.path.parent / "memo").iterdir():
+        mark.unlink()
+        mark.touch()
     assert find(cache, module) is None
 
 
@@ -101,20 +164,26 @@ def test_module_that_says_it_is_fresh_is_not_remembered(cache: Cache, module: Pa
     assert find(cache, module) is None
 
 
-def test_memo_without_artefact_is_a_miss(cache: Cache, module: Path) -> None:
+def test_mark_without_artefact_is_a_miss(cache: Cache, module: Path) -> None:
     artefact = store(cache)
     remember(cache, module, artefact)
     cache.drop(artefact)
     cache.drop(artefact)
     assert find(cache, module) is None
+    assert cache.lookup(DIGEST) is None
+    assert cache.describe(artefact) is None
 
 
 def test_find_counts_as_use(cache: Cache, module: Path) -> None:
     artefact = store(cache)
     remember(cache, module, artefact)
-    os.utime(artefact.path, (1, 1))
+    described = artefact.path.with_suffix(".json")
+    os.utime(described, (1, 1))
     find(cache, module)
-    assert artefact.path.stat().st_mtime > time.time() - 60
+    assert described.stat().st_mtime > time.time() - 60
+    os.utime(described, (1, 1))
+    cache.lookup(DIGEST)
+    assert described.stat().st_mtime > time.time() - 60
 
 
 def test_failed_writer_leaves_nothing(cache: Cache, tmp_path: Path) -> None:
@@ -135,50 +204,3 @@ def test_full_disk_is_said(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(UnavailableError, match=r"No space left on device.*directory"):
         store(cache)
     assert cache.lookup(DIGEST) is None
-
-
-def test_lock_follows_the_name(tmp_path: Path) -> None:
-    path = tmp_path / "x.partial"
-    first = lock_file(path, os.O_CREAT)
-    with pytest.raises(BlockingIOError):
-        lock_file(path, wait=False)
-    path.rename(tmp_path / "x.module")
-    second = lock_file(path, os.O_CREAT, wait=False)
-    assert not os.path.samestat(os.fstat(first), os.fstat(second))
-    os.close(first)
-    os.close(second)
-
-
-def test_eviction_removes_what_was_not_used_for_longest(tmp_path: Path) -> None:
-    cache = Cache(tmp_path / "cache", 25_000, "key")
-    old = Cache(tmp_path / "cache", 25_000, "old wasmtime")
-    artefacts = [store(old, "0" * 64, 10_000)]
-    artefacts += [store(cache, f"{number}" * 64, 10_000) for number in (1, 2, 3)]
-    for age, artefact in enumerate(artefacts):
-        os.utime(artefact.path, (age + 1, age + 1))
-    os.utime(artefacts[1].path)
-    evict(cache, keep=artefacts[3])
-    assert [artefact.path.exists() for artefact in artefacts] == [False, True, False, True]
-
-
-def test_eviction_keeps_what_was_just_made(tmp_path: Path) -> None:
-    cache = Cache(tmp_path / "cache", 1, "key")
-    artefact = store(cache, size=10_000)
-    evict(cache, keep=artefact)
-    assert artefact.path.exists()
-
-
-def test_eviction_clears_what_dead_loaders_left(cache: Cache, module: Path) -> None:
-    artefact = store(cache)
-    remember(cache, module, artefact)
-    folder = artefact.path.parent
-    (folder / f"{'c' * 64}.partial").write_bytes(b"half")
-    (folder / "memo" / "1.2.partial").symlink_to("../x")
-    (folder / "memo" / "dangling").symlink_to(f"../{'d' * 64}.module")
-    with cache.writing("e" * 64):
-        evict(cache, keep=artefact)
-        left = {path.name for path in folder.rglob("*")}
-    memo = {path.name for path in (folder / "memo").iterdir()}
-    assert len(memo) == 1
-    assert left - memo == {artefact.path.name, "memo", f"{'e' * 64}.partial"}
-    assert find(cache, module) == artefact

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from shim.cgroup import membership
 from shim.daemon.shim_cgroup import join_shim_cgroup
 from shim.errdefs import FailedPreconditionError, InvalidArgumentError
 
@@ -41,6 +42,14 @@ def test_join_of_a_missing_group_creates_none(tmp_path: Path) -> None:
     with pytest.raises(FailedPreconditionError, match="'/a' does not exist: create it"):
         join_shim_cgroup("/a", tmp_path)
     assert list((tmp_path / "memory").iterdir()) == []
+
+
+def test_join_notes_where_the_shim_came_from(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("")
+    group(tmp_path, "a")
+    membership.home.cache_clear()
+    join_shim_cgroup("/a", tmp_path)
+    assert membership.home.cache_info().currsize == 1
 
 
 @pytest.mark.parametrize("name", ["/", ".", "/../.."])

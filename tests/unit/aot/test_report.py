@@ -1,6 +1,5 @@
 """What the forker makes of a loader's report, or of its silence."""
 
-import json
 import signal
 from pathlib import Path
 
@@ -8,8 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.aot.cache import Artefact
-from shim.aot.loader import describe_loader_death, parse_report
+from shim.aot.entry import Artefact
+from shim.aot.report import (
+    Loaded,
+    describe_loader_death,
+    encode_error,
+    encode_report,
+    parse_report,
+)
 from shim.errdefs import (
     DeadlineExceededError,
     InternalError,
@@ -20,18 +25,16 @@ from shim.errdefs import (
 )
 from shim.wasm.binary import Kind
 
-ARTEFACT = {"path": "/c/x.module", "kind": "module", "digest": "x"}
-
 
 def test_report_of_an_artefact() -> None:
-    output = b"some words on stderr\n" + json.dumps(ARTEFACT).encode()
-    assert parse_report(0, output) == Artefact(Path("/c/x.module"), Kind.MODULE, "x")
+    artefact = Artefact(Path("/c/x.module"), Kind.MODULE, "x")
+    loaded = Loaded(artefact, {"name": "a"}, is_new=True, removed=("y: no file of ours",))
+    assert parse_report(0, b"some words on stderr" + encode_report(loaded)) == loaded
 
 
 def test_report_of_an_error_raises_its_class() -> None:
-    report = {"error": "no module", "class": "InvalidArgumentError"}
     with pytest.raises(InvalidArgumentError, match="no module"):
-        parse_report(256, b"\n" + json.dumps(report).encode())
+        parse_report(256, encode_error(InvalidArgumentError("no module")))
 
 
 @given(st.integers(0, 0x7F) | st.integers(0, 255).map(lambda code: code << 8), st.binary())
