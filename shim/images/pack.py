@@ -23,6 +23,9 @@ COMPAT_PLATFORM = "linux/amd64"
 """What an image says it is for unless it is told otherwise: containerd compares the system alone,
 and 2.1 unpacks what is for Linux only; no part of the image depends on the processor."""
 
+# Files beside modules. Not the type of an image's layers: containerd 1.7 misses the config's
+# diff_ids for each of those, and the first pull fails.
+_FILES = "application/vnd.wasm.content.bundle.v1.tar"
 _WASI_0_3 = "@0.3."
 _SUFFIX = ".wasm"
 
@@ -42,7 +45,7 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What else an image says; entry point to platform are for those that runs anywhere."""
+    """What else an image says; those below `annotations` are for images."""
 
     created_s: int = 0
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -113,7 +116,7 @@ def pack_artifact(
         for each in modules
     ]
     if additions:
-        layers.append(_tar_layer(store, additions))
+        layers.append(_tar_layer(store, additions, _FILES))
     components = [each for each in modules if each.is_component]
     config: dict[str, Any] = {
         "architecture": "wasm",
@@ -145,8 +148,9 @@ def pack_image(
     entrypoint = settings.entrypoint or (f"/{modules[0].name}",)
     if not settings.entrypoint and len(modules) > 1:
         raise InvalidArgumentError("several modules: --entrypoint must say which one is run")
-    layers = [_tar_layer(store, additions)] if additions else []
-    layers.append(_tar_layer(store, [Addition(f"/{m.name}", m.binary) for m in modules]))
+    layers = [_tar_layer(store, additions, OCI_TAR)] if additions else []
+    files = [Addition(f"/{module.name}", module.binary) for module in modules]
+    layers.append(_tar_layer(store, files, OCI_TAR))
     process: dict[str, Any] = {"Entrypoint": list(entrypoint), "WorkingDir": "/"}
     if settings.env:
         process["Env"] = list(settings.env)
@@ -171,10 +175,10 @@ def _check_names(modules: Sequence[Module]) -> None:
             raise InvalidArgumentError(f"two modules are called {name}: rename one of them")
 
 
-def _tar_layer(store: Store, additions: Sequence[Addition]) -> Descriptor:
+def _tar_layer(store: Store, additions: Sequence[Addition], media_type: str) -> Descriptor:
     with store.writing() as writer:
         write_tar(additions, cast("IO[bytes]", writer))
-        return Descriptor(OCI_TAR, writer.finish(), writer.size)
+        return Descriptor(media_type, writer.finish(), writer.size)
 
 
 def _finish(

@@ -27,7 +27,7 @@ from shim.errdefs import InvalidArgumentError, ShimError
 _DEFAULT_SOCKET = "/run/containerd/containerd.sock"
 _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OLDEST = (1, 6)
-# Since when containerd takes a Wasm artifact over CRI.
+# Since when containerd takes a Wasm artifact at once, over CRI.
 _ARTIFACTS = (1, 7, 7)
 _TIMEOUT_S = 10.0
 
@@ -158,7 +158,7 @@ def _check_version(version: tuple[int, ...]) -> Check:
     if version and version < _ARTIFACTS:
         return warn(
             "containerd",
-            f"{text}: it unpacks no Wasm artifact; ordinary images run",
+            f"{text}: the first pull of a Wasm artifact fails, the second works; `ctr run` has none",
             "use containerd 1.7.7 or later, or images of `tandem pack --compat`",
         )
     return ok("containerd", text)

@@ -14,7 +14,7 @@ from shim.oci.descriptors import Descriptor
 from tests.support import guests
 
 EMPTY = b"\0asm\1\0\0\0"
-ARTIFACT = "sha256:ade4a48a7d3d4799edaa640804b4fbe4df4588c964c712b2c2f63c268636cfe7"
+ARTIFACT = "sha256:090d66d1b1222b4a1594b6062a0beb0a2cbccf3d5f795f48be7d5f9faa483543"
 IMAGE = "sha256:1fa7cf9d3335d811ac3a73d8282f89bd826e550f33ab8bd7882309440e89f428"
 
 
