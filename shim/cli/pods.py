@@ -1,11 +1,13 @@
 """The pods and runs of this node, told from outside: sockets, bundles, cgroups and /proc.
 
 Rules: reads only, and asks no shim: what a pod pays for is its containers. Everything may vanish
-while it is looked at, and is then left out. A container's bundle says by its `address` which shim
-it belongs to, as containerd reads it after a restart.
+while it is looked at, and is then left out. Where containerd keeps its bundles, the mounts of a
+shim say, which is in containerd's mount namespace; a bundle's `address` says which shim serves it,
+as containerd reads it after a restart.
 """
 
 import contextlib
+import json
 import os
 import socket
 import time
@@ -22,15 +24,19 @@ from shim.rundir import RunDir
 
 _STATE = "io.containerd.runtime.v2.task"
 _STATE_DIRECTORIES = (Path("/run/containerd") / _STATE,)
-_DELETED = " (deleted)"
 _RUNS = "/tandem/run/all"
+# What groups containers into pods, as `start` looks for it.
+_GROUP_ANNOTATIONS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
+_CRI = "io.kubernetes.cri"
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container: `kind` is wasm, linux, or unknown where its process has ended."""
+    """One container: `kind` is wasm, linux, or unknown where its process has ended; `name` is what
+    Kubernetes calls it, or nothing."""
 
     id: str
+    name: str
     kind: str
     pid: int
     pss: int
@@ -38,8 +44,10 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod shim and what it serves; memory (PSS) in bytes, the shim's own apart."""
+    """One pod shim and what it serves; memory (PSS) in bytes, the shim's own apart. `name` is
+    namespace/name in Kubernetes, or nothing."""
 
+    name: str
     socket: Path
     pid: int
     namespace: str
@@ -61,7 +69,8 @@ class Run:
 def pods(run_dir: RunDir) -> list[Pod]:
     """The pods of the daemon with this run directory, oldest first."""
     shims = {path.name: pid for path in _task_sockets(run_dir) if (pid := _listener(path))}
-    bundles = _bundles_by_socket(set(shims), [*map(_state_directory, shims.values())])
+    places = set().union(*map(_state_directories, shims.values()))
+    bundles = _bundles_by_socket(set(shims), places)
     found = []
     for name, pid in shims.items():
         with contextlib.suppress(OSError, psutil.Error):
@@ -99,20 +108,19 @@ def _listener(path: Path) -> int:
         return sockets.peer(probe)[0]
 
 
-def _state_directory(pid: int) -> Path | None:
+def _state_directories(pid: int) -> set[Path]:
     """Where the shim's containerd keeps its bundles, as this process sees it."""
-    try:
-        bundle = Path(str(Path(f"/proc/{pid}/cwd").readlink()).removesuffix(_DELETED))
-    except OSError:
-        return None
-    # The shim may live in another mount namespace, with its containerd.
-    return Path(f"/proc/{pid}/root{bundle.parent.parent}") if bundle.is_absolute() else None
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{pid}/mountinfo").read_text(errors="replace").splitlines()
+        points = [line.split()[4].partition(f"/{_STATE}/") for line in lines]
+        return {Path(f"/proc/{pid}/root{parent}/{_STATE}") for parent, found, _ in points if found}
+    return set()
 
 
-def _bundles_by_socket(names: set[str], places: list[Path | None]) -> dict[str, list[Path]]:
+def _bundles_by_socket(names: set[str], places: set[Path]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     seen = set()
-    for place in [*filter(None, places), *_STATE_DIRECTORIES]:
+    for place in [*places, *_STATE_DIRECTORIES]:
         with contextlib.suppress(OSError):
             identity = (place.stat().st_dev, place.stat().st_ino)
             if identity in seen:
@@ -128,17 +136,27 @@ def _bundles_by_socket(names: set[str], places: list[Path | None]) -> dict[str, 
 
 
 def _pod(path: Path, pid: int, bundles: list[Path]) -> Pod:
-    first = Path(str(Path(f"/proc/{pid}/cwd").readlink()).removesuffix(_DELETED))
+    annotations = _annotations(bundles[0]) if bundles else {}
+    groups = [annotations[name] for name in _GROUP_ANNOTATIONS if annotations.get(name)]
+    name = [annotations.get(f"{_CRI}/sandbox-{part}", "") for part in ("namespace", "name")]
     containers = [_container(bundle, pid) for bundle in bundles if COMPANION not in bundle.name]
     return Pod(
         socket=path,
         pid=pid,
-        namespace=first.parent.name,
-        group=first.name,
+        namespace=bundles[0].parent.name if bundles else "",
+        name="/".join(filter(None, name)),
+        group=groups[0] if groups else (bundles[0].name if bundles else ""),
         uptime_s=_uptime_s(pid),
         pss=_pss(pid),
         containers=tuple(filter(None, containers)),
     )
+
+
+def _annotations(bundle: Path) -> dict[str, str]:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        found = json.loads((bundle / "config.json").read_bytes()).get("annotations")
+        return {str(name): str(value) for name, value in (found or {}).items()}
+    return {}
 
 
 def _container(bundle: Path, shim: int) -> Container | None:
@@ -152,7 +170,8 @@ def _container(bundle: Path, shim: int) -> Container | None:
             same = Path(f"/proc/{pid}/exe").samefile(f"/proc/{shim}/exe")
             kind = "wasm" if same else "linux"
             pss = _pss(pid)
-    return Container(bundle.name, kind, pid, pss)
+    name = _annotations(bundle).get(f"{_CRI}/container-name", "")
+    return Container(bundle.name, name, kind, pid, pss)
 
 
 def _uptime_s(pid: int) -> float:

@@ -8,6 +8,8 @@ from shim.cli.group import named
 from shim.cli.output import duration_text, output_option, print_json, print_table, size_text
 from shim.rundir import RunDir
 
+_ID = 13
+
 
 @named("ps")
 @output_option
@@ -17,8 +19,8 @@ def command(output: str) -> None:
     Memory is PSS: what a process has alone, and its share of what it has with others. TANDEM_SOCKET
     names another daemon.
 
-    JSON: pods, a list of: group, namespace, pid (of the shim), socket, uptime_s, pss, containers
-    (id, kind: wasm, linux or unknown, pid, pss); runs, a list of: pid, uptime_s, pss.
+    JSON: pods, a list of: name, group, namespace, pid (of the shim), socket, uptime_s, pss,
+    containers (id, name, kind: wasm, linux or unknown, pid, pss); runs, a list of: pid, uptime_s, pss.
     """
     from shim.cli.pods import pods, runs
 
@@ -32,14 +34,14 @@ def command(output: str) -> None:
         return
     rows = []
     for pod in found:
-        up = duration_text(pod.uptime_s)
-        rows.append((pod.group, pod.namespace, "shim", str(pod.pid), size_text(pod.pss), up))
+        who = (pod.group[:_ID] or "-", pod.name, pod.namespace or "-", "shim", str(pod.pid))
+        rows.append((*who, size_text(pod.pss), duration_text(pod.uptime_s)))
         rows += [
-            (f"  {each.id}", "", each.kind, str(each.pid or "-"), size_text(each.pss), "")
+            (f"  {each.id[:_ID]}", each.name, "", each.kind, str(each.pid), size_text(each.pss), "")
             for each in pod.containers
         ]
     rows += [
-        ("tandem run", "", "wasm", str(run.pid), size_text(run.pss), duration_text(run.uptime_s))
+        ("-", "", "", "run", str(run.pid), size_text(run.pss), duration_text(run.uptime_s))
         for run in guests
     ]
-    print_table(("POD / CONTAINER", "NAMESPACE", "KIND", "PID", "MEMORY", "UP"), rows)
+    print_table(("ID", "NAME", "NAMESPACE", "KIND", "PID", "MEMORY", "UP"), rows)

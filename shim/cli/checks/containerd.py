@@ -158,7 +158,7 @@ def _check_version(version: tuple[int, ...]) -> Check:
     if version and version < _ARTIFACTS:
         return warn(
             "containerd",
-            f"{text}: the first pull of a Wasm artifact fails, the second works; `ctr run` has none",
+            f"{text}: a Wasm artifact comes with the second pull, and `ctr run` runs none",
             "use containerd 1.7.7 or later, or images of `tandem pack --compat`",
         )
     return ok("containerd", text)
