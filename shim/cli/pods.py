@@ -138,7 +138,7 @@ def _bundles_by_socket(names: set[str], places: set[Path]) -> dict[str, list[Pat
 def _pod(path: Path, pid: int, bundles: list[Path]) -> Pod:
     annotations = _annotations(bundles[0]) if bundles else {}
     groups = [annotations[name] for name in _GROUP_ANNOTATIONS if annotations.get(name)]
-    name = [annotations.get(f"{_CRI}/sandbox-{part}", "") for part in ("namespace", "name")]
+    name = [annotations.get(f"{_CRI}.sandbox-{part}", "") for part in ("namespace", "name")]
     containers = [_container(bundle, pid) for bundle in bundles if COMPANION not in bundle.name]
     return Pod(
         socket=path,
@@ -170,7 +170,7 @@ def _container(bundle: Path, shim: int) -> Container | None:
             same = Path(f"/proc/{pid}/exe").samefile(f"/proc/{shim}/exe")
             kind = "wasm" if same else "linux"
             pss = _pss(pid)
-    name = _annotations(bundle).get(f"{_CRI}/container-name", "")
+    name = _annotations(bundle).get(f"{_CRI}.container-name", "")
     return Container(bundle.name, name, kind, pid, pss)
 
 

@@ -20,7 +20,8 @@ def command(output: str) -> None:
     names another daemon.
 
     JSON: pods, a list of: name, group, namespace, pid (of the shim), socket, uptime_s, pss,
-    containers (id, name, kind: wasm, linux or unknown, pid, pss); runs, a list of: pid, uptime_s, pss.
+    containers (id, name, kind: wasm, linux or unknown, pid, pss); runs, a list of: pid, uptime_s,
+    pss.
     """
     from shim.cli.pods import pods, runs
 

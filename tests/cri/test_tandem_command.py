@@ -35,7 +35,7 @@ def test_ps_lists_a_pod_with_both_kinds(containerd: Containerd) -> None:
         assert listed["uptime_s"] > 0
         containers = {each["id"]: each for each in listed["containers"]}
         assert set(containers) == {pod.id, linux.id, wasm.id}
-        assert listed["name"].split("/")[-1] == "listed"
+        assert listed["name"] == "default/listed"
         assert [containers[each]["name"] for each in (linux.id, wasm.id)] == ["shell", "probe"]
         kinds = [containers[each]["kind"] for each in (pod.id, linux.id, wasm.id)]
         assert kinds == ["linux", "linux", "wasm"]
