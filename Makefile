@@ -48,8 +48,8 @@ check: $(VENV)/.ready ## ruff, mypy strict, import directions, spelling
 	$(BIN)/codespell shim tests bench demo docs README.md CHANGELOG.md
 
 # One process each: a process that has spoken gRPC must not fork, and many of the first ones fork.
-.PHONY: test test-unit test-conformance test-cri
-test: test-unit test-conformance test-cri ## every test that needs no cluster
+.PHONY: test test-unit test-conformance test-cri test-artifacts
+test: test-unit test-conformance test-cri test-artifacts ## every test that needs no cluster
 
 test-unit: setup ## unit, integration and security tests
 	$(BIN)/python -m pytest tests/unit tests/style tests/integration tests/security
@@ -60,12 +60,15 @@ test-conformance: setup ## play containerd's side, against runc's shim and ours
 test-cri: setup ## pods through a real containerd
 	$(BIN)/python -m pytest tests/cri
 
+test-artifacts: setup ## every packing of Wasm, from a real registry through a real containerd
+	$(BIN)/python -m pytest tests/artifacts
+
 # Slower ones. STACKS chooses rows of the matrix: STACKS="1.7-grpc".
 .PHONY: stacks test-matrix test-cgroup2 test-conformance-grpc
 stacks: ## newer containerds, runc, crun and a cgroup v2 kernel, from newer suites of Debian
 	tests/stacks/provision.sh
 
-test-matrix: setup stacks ## pods through containerd 1.6, 1.7 and 2.1, and a table
+test-matrix: setup stacks ## pods and packings through containerd 1.6, 1.7 and 2.1, and a table
 	$(BIN)/python -m tests.stacks.matrix $(STACKS)
 
 test-conformance-grpc: setup ## the conformance suite against our shim, over gRPC

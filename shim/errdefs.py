@@ -51,3 +51,7 @@ class InternalError(ShimError):
 
 class StaleArtefactError(FailedPreconditionError):
     """A compiled module does not fit this node's engine: it must be compiled anew."""
+
+
+class NoArtifactError(NotFoundError):
+    """The image, if there is one, holds no module of its own: what it is, its files say."""

@@ -77,6 +77,41 @@ def forbid_devices(target: Path, kernel: Kernel = LINUX) -> None:
         os.close(root_fd)
 
 
+def lay_over(tree_fd: int, target: Path, scratch: Path, kernel: Kernel = LINUX) -> None:
+    """Show the files of an open directory in the root file system at `target`, before its own.
+
+    `unmount_rootfs` takes both away again.
+
+    Args:
+        tree_fd: the directory; nobody will write to it.
+        target: where the root file system is.
+        scratch: a directory to be made, for what is made in the root file system later: the
+            mountpoints of volumes. It has to be on a file system that overlayfs can write to.
+        kernel: whose mount it is.
+
+    Raises:
+        InternalError: the kernel refuses the mount.
+    """
+    with ExitStack() as opened:
+        # By descriptors: a path may hold what overlayfs takes for a separator.
+        names = [f"/proc/self/fd/{tree_fd}"]
+        try:
+            for path in (scratch, scratch / "upper", scratch / "work"):
+                path.mkdir(mode=0o755)
+            for path in (target, scratch / "upper", scratch / "work"):
+                fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                opened.callback(os.close, fd)
+                names.append(f"/proc/self/fd/{fd}")
+            tree, rootfs, upper, work = names
+            options = f"lowerdir={tree}:{rootfs},upperdir={upper},workdir={work},index=off"
+            kernel.mount("overlay", os.fspath(target), "overlay", data=options)
+        except OSError as error:
+            raise InternalError(
+                f"cannot lay the artifact's files over {target}, with {scratch} for what is"
+                f" written: {error.strerror}"
+            ) from error
+
+
 def unmount_rootfs(target: Path, kernel: Kernel = LINUX) -> None:
     """Unmount everything at and below `target`; nothing happens where nothing is mounted.
 

@@ -28,13 +28,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--containerd",
         choices=RELEASES,
         default="1.6",
-        help="run tests/cri on this line of containerd (default: 1.6, this Debian's own)",
+        help="run tests/cri and tests/artifacts on this line (default: 1.6, this Debian's own)",
     )
     parser.addoption(
         "--transport",
         choices=TRANSPORTS,
         default="ttrpc",
-        help="what containerd and our shim speak in tests/cri and tests/conformance",
+        help="what containerd and our shim speak in those and in tests/conformance",
     )
 
 

@@ -37,6 +37,7 @@ class StartPlan:
     group: str
     bundle: Path
     socket_path: Path
+    address: str
     caller: Caller
     input: StartInput
     publish_binary: str
@@ -68,6 +69,7 @@ def plan_start(params: Params, request: Request, run_dir: RunDir, view: Path) ->
         group=group,
         bundle=bundle,
         socket_path=run_dir.task_socket(params.address, params.namespace, group),
+        address=params.address,
         caller=Caller.from_env(env),
         input=parse_start_input(request.stdin, params.id, params.namespace),
         publish_binary=params.publish_binary,
@@ -144,6 +146,7 @@ def _pod(
     return Pod(
         listener=listener,
         socket_path=plan.socket_path,
+        address=plan.address,
         namespace=plan.namespace,
         group=plan.group,
         bundle=plan.bundle,

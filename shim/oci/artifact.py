@@ -80,7 +80,7 @@ class Contents:
         lines = [f"layer {layer.digest}" for layer in self.layers]
         lines += [f"file {file.digest} {file.path}" for file in self.files]
         # no path holds a NUL
-        return hashlib.sha256("\0".join(lines).encode()).hexdigest()
+        return hashlib.sha256("\0".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

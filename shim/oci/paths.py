@@ -22,7 +22,7 @@ def safe_path(text: str, where: str) -> str:
     """
     parts = [part for part in text.split("/") if part not in {"", "."}]
     try:
-        sizes = [len(part.encode()) for part in parts]
+        sizes = [len(part.encode("utf-8", "surrogateescape")) for part in parts]
     except UnicodeEncodeError:
         sizes = []
     problem = ""

@@ -7,19 +7,21 @@ the first thing that would need cleaning; what fails half-way is undone here, in
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from shim.api import task_pb2
-from shim.errdefs import UnimplementedError
+from shim.errdefs import InvalidArgumentError, ShimError, UnavailableError, UnimplementedError
 from shim.linux.init import LinuxInit
 from shim.linux.restore import RestoredInit
 from shim.linux.runtime import OciRuntime
 from shim.pod.container_request import ContainerRequest, read_request
 from shim.pod.execs import Execs, linux_execs, wasm_execs
 from shim.pod.group import ContainerGroup
+from shim.pod.images import Images, WasmImage, chooses_module
 from shim.pod.node import Node
 from shim.pod.pid_namespace import is_an_instances, make_private
-from shim.pod.program import WasmFile, find_wasm
+from shim.pod.program import NotThere, WasmFile, find_wasm
 from shim.pod.wasm import WasmInstances
 from shim.process.child_streams import ChildStreams
 from shim.process.later import close_later
@@ -41,12 +43,24 @@ def _unmount(rootfs: Path) -> None:
     unmount_rootfs(rootfs)
 
 
+@contextlib.contextmanager
+def _explained(program: NotThere | None) -> Iterator[None]:
+    """Add what is known of a missing program to the OCI runtime's words."""
+    try:
+        yield
+    except ShimError as error:
+        if program is None:
+            raise
+        raise type(error)(f"{error}; {program.problem}") from error
+
+
 class ContainerBuilder:
     """Makes the containers of one pod."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._instances = WasmInstances(node)
+        self._images = Images(node, self._instances)
 
     async def build(self, request: task_pb2.CreateTaskRequest) -> Built:
         """Make one.
@@ -77,15 +91,46 @@ class ContainerBuilder:
                 rootfs,
             )
             undo.callback(_unmount, rootfs)
-            wasm = find_wasm(container.spec, rootfs, container.rootfs_identity)
-            if wasm is None:
-                init, execs = await self._build_linux(container, streams, terminal)
+            program = await self._find(container)
+            if program is None or isinstance(program, NotThere):
+                with _explained(program):
+                    init, execs = await self._build_linux(container, streams, terminal)
             else:
                 with contextlib.ExitStack() as opened:
-                    opened.callback(os.close, wasm.fd)
-                    init, execs = await self._build_wasm(container, wasm, streams, terminal)
+                    if isinstance(program, WasmImage):
+                        undo.enter_context(program.files(container))
+                        container = program.container(container)
+                    else:
+                        opened.callback(os.close, program.fd)
+                    init, execs = await self._build_wasm(container, program, streams, terminal)
             group = ContainerGroup(container.cgroup)
             return Built(init, streams, group, execs, undo.pop_all().close)
+
+    async def _find(self, container: ContainerRequest) -> WasmFile | WasmImage | NotThere | None:
+        """What the container runs; without a Wasm program it is the OCI runtime's affair, which may
+        fail for a reason that is known here.
+
+        Raises:
+            ShimError: nobody can run it.
+        """
+        spec = container.spec
+        if chooses_module(spec):
+            image = await self._images.find(container)
+            if image is not None:
+                return image
+        found = find_wasm(spec, container.rootfs, container.rootfs_identity)
+        if not isinstance(found, NotThere):
+            return found
+        try:
+            image = None if chooses_module(spec) else await self._images.find(container)
+        except UnavailableError as error:
+            problem = f"its image may be a Wasm artifact, but {error}"
+            if not found.problem:
+                return NotThere(problem)
+            raise UnavailableError(f"{found.problem}; {problem}") from error
+        if image is None and found.problem:
+            raise InvalidArgumentError(found.problem)
+        return image
 
     async def _build_linux(
         self, container: ContainerRequest, streams: ChildStreams, terminal: Terminal | None
@@ -107,11 +152,12 @@ class ContainerBuilder:
     async def _build_wasm(
         self,
         container: ContainerRequest,
-        wasm: WasmFile,
+        wasm: WasmFile | WasmImage,
         streams: ChildStreams,
         terminal: Terminal | None,
     ) -> tuple[Init, Execs]:
         if container.request.checkpoint:
             raise UnimplementedError("a Wasm container cannot be restored from a checkpoint")
         init = await self._instances.create(container, wasm, streams, terminal)
-        return init, wasm_execs(self._node, container, init, self._instances)
+        image = wasm if isinstance(wasm, WasmImage) else None
+        return init, wasm_execs(self._node, container, init, self._instances, image)

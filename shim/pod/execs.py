@@ -25,8 +25,9 @@ from shim.oci.companion import companion_config
 from shim.oci.spec import parse_process
 from shim.pod.companion_pids import CompanionPids
 from shim.pod.container_request import ContainerRequest
+from shim.pod.images import WasmImage
 from shim.pod.node import Node
-from shim.pod.program import find_wasm, is_there
+from shim.pod.program import NotThere, find_wasm, is_there
 from shim.pod.wasm import WasmInstances
 from shim.process.child_streams import ChildStreams
 from shim.process.streams import open_streams
@@ -91,9 +92,14 @@ def linux_execs(node: Node, container: ContainerRequest, runtime: OciRuntime) ->
 
 
 def wasm_execs(
-    node: Node, container: ContainerRequest, init: WasmInit, instances: WasmInstances
+    node: Node,
+    container: ContainerRequest,
+    init: WasmInit,
+    instances: WasmInstances,
+    image: WasmImage | None = None,
 ) -> Execs:
-    """What is executed in a Wasm container: an instance in its jail, or a companion."""
+    """What is executed in a Wasm container, whose module may be its `image`: an instance in its
+    jail, or a companion."""
     pids: CompanionPids | None = None
 
     async def make(
@@ -101,12 +107,22 @@ def wasm_execs(
     ) -> Handle:
         nonlocal pids
         process = parse_process(request.spec.value)
-        if process.args[0].startswith("#"):
+        if process.args[0].startswith("#") and image is None:
             # A function of the container's own module.
             own = container.spec.process.args[0].partition("#")[0]
             process = replace(process, args=(own + process.args[0], *process.args[1:]))
         spec = replace(container.spec, process=process)
         wasm = find_wasm(spec, container.rootfs, container.rootfs_identity)
+        if isinstance(wasm, NotThere):
+            executed = image.executing(process) if image is not None else None
+            if executed is not None:
+                spec = replace(spec, process=executed.process(process))
+                return await instances.execute(
+                    container, spec, init.pid, executed, streams, terminal
+                )
+            if wasm.problem:
+                raise InvalidArgumentError(wasm.problem)
+            wasm = None
         if wasm is None:
             if pids is None:
                 pids = CompanionPids(lambda: instances.hold_pids(container, init.pid))

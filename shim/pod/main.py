@@ -101,6 +101,7 @@ class PodShim:
             compatibility_key=host.compatibility_key,
             config=pod.config,
             env=pod.env,
+            address=pod.address,
             namespace=pod.namespace,
             oci_runtime_root=pod.run_dir.oci_runtime_root(pod.namespace),
             reaper=self._reaper,

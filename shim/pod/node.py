@@ -11,12 +11,14 @@ from shim.process.reaper import Reaper
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The node, as one pod shim of one containerd namespace sees it."""
+    """The node, as one pod shim of one containerd namespace sees it; `address` is containerd's gRPC
+    socket."""
 
     engine: Any
     compatibility_key: str
     config: Config
     env: Mapping[str, str]
+    address: str
     namespace: str
     oci_runtime_root: Path
     reaper: Reaper

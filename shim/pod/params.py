@@ -11,10 +11,14 @@ from shim.rundir import RunDir
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod's name, its bound and listening socket, and what its `start` call brought along."""
+    """A pod's name, its bound and listening socket, and what its `start` call brought along.
+
+    `address` is that of containerd's gRPC socket, `ttrpc_address` where its events go.
+    """
 
     listener: socket.socket
     socket_path: Path
+    address: str
     namespace: str
     group: str
     bundle: Path

@@ -12,7 +12,9 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from shim.aot.source import FileSource, ModuleSource
 from shim.errdefs import InvalidArgumentError
 from shim.kernel.libc import LINUX, Kernel
 from shim.oci.entrypoint import parse_entrypoint
@@ -29,6 +31,22 @@ _WASM_ANNOTATIONS = {
 }
 
 
+class WasmProgram(Protocol):
+    """A module to run, wherever it comes from; `name` is what errors call it."""
+
+    @property
+    def name(self) -> str:
+        """For an error's text."""
+
+    @property
+    def source(self) -> ModuleSource:
+        """Where the loader gets it."""
+
+    @property
+    def function(self) -> str | None:
+        """What to call in it; None is its own entry."""
+
+
 @dataclass(frozen=True, slots=True)
 class WasmFile:
     """A Wasm file, open for reading; `identity` names its place for the cache's memo."""
@@ -38,28 +56,50 @@ class WasmFile:
     identity: str
     function: str | None
 
+    @property
+    def name(self) -> str:
+        """For an error's text."""
+        return f"entry point {self.path[:200]}"
+
+    @property
+    def source(self) -> FileSource:
+        """The file."""
+        return FileSource(self.fd, self.identity)
+
+
+@dataclass(frozen=True, slots=True)
+class NotThere:
+    """The process names no regular file, so that the image itself may have to be the module.
+
+    `problem` is what is wrong if it is not; empty where the OCI runtime has the words for it.
+    """
+
+    problem: str
+
 
 def find_wasm(
     spec: Spec, rootfs: Path, rootfs_identity: str, kernel: Kernel = LINUX
-) -> WasmFile | None:
+) -> WasmFile | NotThere | None:
     """The Wasm file that the container's process names, or None for a Linux container.
 
     Raises:
-        InvalidArgumentError: it names a Wasm file that is not there, or that is none.
+        InvalidArgumentError: it names a file that is not Wasm, though it has to be.
     """
     if spec.annotations.get("io.kubernetes.cri.container-type") == "sandbox":
         return None
     said_to_be_wasm = any(spec.annotations.get(name) == value for name, value in _WASM_ANNOTATIONS)
     path, function = _path_and_function(spec)
+    if not path:
+        return NotThere(
+            f"entry point {spec.process.args[0][:200]!r} names no file, and the image is no module"
+            " that it could be in: write path#function"
+        )
     by_name = said_to_be_wasm or function is not None or path.endswith(_WASM_SUFFIXES)
     for candidate in _candidates(path, spec):
         fd, identity = _open(candidate, spec.mounts, rootfs, rootfs_identity, kernel)
         if fd is None:
             continue
-        try:
-            head = os.pread(fd, _HEAD_BYTES, 0)
-        except OSError:
-            head = b""
+        head = _head(fd)
         if not head.startswith(_LINUX_HEADS) and sniff(head) is not None:
             return WasmFile(fd, candidate, identity, function)
         os.close(fd)
@@ -67,10 +107,10 @@ def find_wasm(
             raise InvalidArgumentError(_no_wasm(candidate, head))
         return None
     if by_name:
-        raise InvalidArgumentError(
+        return NotThere(
             f"entry point {path[:200]} is not in the image or a volume: it names no regular file"
         )
-    return None
+    return NotThere("")
 
 
 def is_there(spec: Spec, rootfs: Path, kernel: Kernel = LINUX) -> bool:
@@ -83,6 +123,13 @@ def is_there(spec: Spec, rootfs: Path, kernel: Kernel = LINUX) -> bool:
     return False
 
 
+def _head(fd: int) -> bytes:
+    try:
+        return os.pread(fd, _HEAD_BYTES, 0)
+    except OSError:
+        return b""
+
+
 def _path_and_function(spec: Spec) -> tuple[str, str | None]:
     args = spec.process.args
     if not args or not args[0]:
@@ -90,11 +137,6 @@ def _path_and_function(spec: Spec) -> tuple[str, str | None]:
             "config.json: process.args is empty or begins with nothing to run"
         )
     entrypoint = parse_entrypoint(args)
-    if not entrypoint.path:
-        raise InvalidArgumentError(
-            f"entry point {args[0][:200]!r} names no file, and the image is no module that it could"
-            " be in: write path#function"
-        )
     return entrypoint.path, entrypoint.function
 
 

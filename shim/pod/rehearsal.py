@@ -91,7 +91,7 @@ async def _play_calls(engine: Any, compatibility_key: str, calls: Calls) -> None
     def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
         tasks.add(asyncio.get_running_loop().create_task(coroutine))
 
-    node = Node(engine, compatibility_key, Config(), {}, "", Path(_NOWHERE), Reaper())
+    node = Node(engine, compatibility_key, Config(), {}, "", "", Path(_NOWHERE), Reaper())
     events = Publisher(_NOWHERE, "default")
     service = TaskService(ContainerBuilder(node), events, spawn, lambda: None)
     server = TtrpcServer(Dispatcher(service), spawn)

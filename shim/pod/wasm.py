@@ -16,7 +16,7 @@ import structlog
 from shim.aot.cache import Cache
 from shim.aot.entry import Artefact
 from shim.aot.limits import CompileLimits
-from shim.aot.source import FileSource
+from shim.aot.source import Loaded, ModuleSource
 from shim.engine.run import Program
 from shim.errdefs import FailedPreconditionError, ShimError, StaleArtefactError
 from shim.instance.child import InstanceSpec
@@ -29,7 +29,7 @@ from shim.oci.spec import Process, Spec
 from shim.pod.container_request import ContainerRequest
 from shim.pod.loading import load_artefact
 from shim.pod.node import Node
-from shim.pod.program import WasmFile
+from shim.pod.program import WasmProgram
 from shim.process.child_streams import ChildStreams
 from shim.process.stdio import Stdio
 from shim.process.terminal import Terminal
@@ -54,17 +54,25 @@ class WasmInstances:
     def __init__(self, node: Node) -> None:
         self._node = node
         config = node.config
-        self._cache = Cache(
+        self.cache = Cache(
             Path(config.cache.directory), config.cache.max_bytes, node.compatibility_key
         )
         self._limits = CompileLimits(
             config.compile.memory_bytes, config.compile.timeout_s, config.compile.parallel
         )
 
+    async def load(self, source: ModuleSource) -> Loaded:
+        """The compiled artefact of a module.
+
+        Raises:
+            ShimError: why there is none.
+        """
+        return await load_artefact(source, self.cache, self._limits, self._node.reaper)
+
     async def create(
         self,
         container: ContainerRequest,
-        wasm: WasmFile,
+        wasm: WasmProgram,
         streams: ChildStreams,
         terminal: Terminal | None,
     ) -> WasmInit:
@@ -93,7 +101,7 @@ class WasmInstances:
         container: ContainerRequest,
         spec: Spec,
         init_pid: int,
-        wasm: WasmFile,
+        wasm: WasmProgram,
         streams: ChildStreams,
         terminal: Terminal | None,
     ) -> WasmProcess:
@@ -148,7 +156,7 @@ class WasmInstances:
     async def _make(
         self,
         kind: type[_P],
-        wasm: WasmFile,
+        wasm: WasmProgram,
         jail: "_Jail",
         streams: ChildStreams,
         terminal: Terminal | None,
@@ -159,20 +167,20 @@ class WasmInstances:
         try:
             return await self._fork(kind, wasm, jail, artefact, streams)
         except StaleArtefactError as error:
-            described = self._cache.describe(artefact)
+            described = self.cache.describe(artefact)
             _log.warning(
                 "artefact refused and removed",
                 path=str(artefact.path),
                 images=" ".join(described.images) if described else "",
                 error=str(error),
             )
-            self._cache.drop(artefact)
+            self.cache.drop(artefact)
             return await self._fork(kind, wasm, jail, await self._artefact(wasm), streams)
 
     async def _fork(
         self,
         kind: type[_P],
-        wasm: WasmFile,
+        wasm: WasmProgram,
         jail: "_Jail",
         artefact: Artefact,
         streams: ChildStreams,
@@ -198,12 +206,11 @@ class WasmInstances:
         streams.close_child_fds()
         return made
 
-    async def _artefact(self, wasm: WasmFile) -> Artefact:
+    async def _artefact(self, wasm: WasmProgram) -> Artefact:
         try:
-            source = FileSource(wasm.fd, wasm.identity)
-            loaded = await load_artefact(source, self._cache, self._limits, self._node.reaper)
+            loaded = await self.load(wasm.source)
         except ShimError as error:
-            raise type(error)(f"entry point {wasm.path[:200]}: {error}") from error
+            raise type(error)(f"{wasm.name}: {error}") from error
         return loaded.artefact
 
 

@@ -25,6 +25,7 @@ def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pod:
     return Pod(
         listener=sockets.listen(path),
         socket_path=path,
+        address="c.sock",
         namespace="n",
         group="g",
         bundle=tmp_path,

@@ -1,4 +1,4 @@
-"""Run tests/cri on every stack, one after the other, and print a table of how they did.
+"""Run tests/cri and tests/artifacts on every stack, one by one, and print a table of how they did.
 
 `python -m tests.stacks.matrix [1.7-grpc ...]` runs all stacks, or those that are named; it ends
 with a line `N passed, N failed`, and with status 1 where anything failed: a test, its fixtures, or
@@ -20,6 +20,7 @@ from tests.support.containerd_config import RELEASES
 
 ROOT = Path(__file__).parents[2]
 STACKS = ("1.6-ttrpc", "1.7-ttrpc", "2.1-ttrpc", "1.7-grpc")
+SUITES = ("tests/cri", "tests/artifacts")
 TIMEOUT_S = 20 * 60
 
 
@@ -60,7 +61,7 @@ def run(release: str, transport: str, folder: Path) -> Result:
     print(f"\n== containerd {release} over {transport}", flush=True)
     begun = time.monotonic()
     chosen = ["--containerd", release, "--transport", transport, f"--junitxml={report}"]
-    command = [sys.executable, "-m", "pytest", "--quiet", "tests/cri", *chosen]
+    command = [sys.executable, "-m", "pytest", "--quiet", *SUITES, *chosen]
     with subprocess.Popen(command, cwd=ROOT) as tests:
         try:
             status = tests.wait(TIMEOUT_S)

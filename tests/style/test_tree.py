@@ -39,7 +39,9 @@ TESTED_IN = {
     "shim/launcher/install.py": "tests/integration/test_launchers.py",
     "shim/pod/loading.py": "tests/integration/test_loading.py",
     "shim/pod/wasm.py": "tests/security/test_exec_jail.py",
+    "shim/oci/layers.py": "tests/unit/oci/test_artifact.py",
     "shim/process/stdio.py": "tests/integration/test_stdio.py",
+    "shim/unpack/place.py": "tests/unit/unpack/test_tree.py",
 }
 # Modules that no test of this repository's machine part can ask alone, with the reason.
 UNTESTED_ALONE = {

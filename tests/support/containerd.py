@@ -2,8 +2,9 @@
 
 `with Containerd("1.6") as containerd` is ready to run pods when the block begins, and leaves
 nothing behind when it ends: no process, mount, link, cgroup or file. The runtime handlers are
-`runc`, `tandem` and `tandem-crun`. The shim's daemon belongs to this containerd alone: its
-socket and its configuration lie in the same folder (TANDEM_SOCKET, TANDEM_CONFIG).
+`runc`, `tandem`, `tandem-crun`, and `tandem-hasty`, which compiles for one second at most. The
+shim's daemon belongs to this containerd alone: its socket and its configuration lie in the same
+folder (TANDEM_SOCKET, TANDEM_CONFIG).
 """
 
 import os
@@ -174,12 +175,17 @@ class Containerd:
         Raises:
             RuntimeError: it failed; the text is its standard error.
         """
-        done = self.run(
-            [self._release.ctr, "--address", self.address, "--namespace", namespace, *args], timeout
-        )
+        done = self.run_ctr(*args, namespace=namespace, timeout=timeout)
         if done.returncode != 0:
             raise RuntimeError(f"ctr {' '.join(map(str, args))}: {done.stderr.strip()}")
         return done.stdout
+
+    def run_ctr(
+        self, *args: str | Path, namespace: str, timeout: float = 120.0
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run ctr, whose status and output a container's may be; the timeout is in seconds."""
+        command: list[str | Path] = [self._release.ctr, "--address", self.address]
+        return self.run([*command, "--namespace", namespace, *args], timeout)
 
     def run(
         self, argv: list[str | Path], timeout: float = 120.0

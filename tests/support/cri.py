@@ -101,6 +101,16 @@ class Cri:
 
         return wait_for(f"image {name} in CRI", known, timeout)
 
+    def has_image(self, name: str) -> bool:
+        """Whether CRI knows the image."""
+        request = api.ImageStatusRequest(image=api.ImageSpec(image=name))
+        return self.call(request, api.ImageStatusResponse).HasField("image")
+
+    def pull(self, name: str, timeout: float = CALL_TIMEOUT) -> str:
+        """Pull an image from its registry; returns its id. The timeout is in seconds."""
+        request = api.PullImageRequest(image=api.ImageSpec(image=name))
+        return self.call(request, api.PullImageResponse, timeout).image_ref
+
     def pod_ids(self) -> list[str]:
         """The ids of all pods, running or not."""
         answer = self.call(api.ListPodSandboxRequest(), api.ListPodSandboxResponse)

@@ -78,7 +78,7 @@ def build_image(
     """
     config = config or ImageConfig()
     with tempfile.TemporaryFile() as layer:
-        _write_layer(layer, files)
+        write_layer(layer, files)
         size = layer.tell()
         layer.seek(0)
         digest = hashlib.file_digest(layer, "sha256").hexdigest()
@@ -157,7 +157,8 @@ def image_name(archive: Path) -> str:
         return name
 
 
-def _write_layer(target: IO[bytes], files: Mapping[str, Content]) -> None:
+def write_layer(target: IO[bytes], files: Mapping[str, Content]) -> None:
+    """Write the tar of one layer: files by absolute path, sorted, with their parent folders."""
     wanted: dict[str, Content] = {str(PurePosixPath(path)): files[path] for path in files}
     for path in list(wanted):
         for parent in PurePosixPath(path).parents:

@@ -52,6 +52,7 @@ def node(reaper: Reaper) -> Node:
         compatibility_key="key",
         config=Config(),
         env={"PATH": os.environ["PATH"]},
+        address="c.sock",
         namespace="ns",
         oci_runtime_root=OCI_ROOT,
         reaper=reaper,

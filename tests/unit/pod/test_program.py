@@ -8,7 +8,7 @@ import pytest
 
 from shim.errdefs import InvalidArgumentError
 from shim.oci.spec import Mount, Process, Spec
-from shim.pod.program import WasmFile, find_wasm
+from shim.pod.program import NotThere, WasmFile, find_wasm
 
 MODULE = b"\0asm\1\0\0\0"
 COMPONENT = b"\0asm\x0d\0\1\0"
@@ -41,6 +41,11 @@ def find(rootfs: Path) -> Find:
         before = len(os.listdir("/proc/self/fd"))
         try:
             wasm = find_wasm(spec, rootfs, "image-1")
+            if isinstance(wasm, NotThere):
+                # What is said where the image is no artifact.
+                if wasm.problem:
+                    raise InvalidArgumentError(wasm.problem)
+                return None
             if wasm is not None:
                 assert os.pread(wasm.fd, 4, 0)
                 assert os.get_inheritable(wasm.fd) is False

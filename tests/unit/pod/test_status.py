@@ -10,6 +10,7 @@ EXPECTED = {
     "InvalidArgumentError": 3,
     "DeadlineExceededError": 4,
     "NotFoundError": 5,
+    "NoArtifactError": 5,
     "AlreadyExistsError": 6,
     "PermissionDeniedError": 7,
     "ResourceExhaustedError": 8,

@@ -1,0 +1,176 @@
+"""Images made to harm: each is refused with its reason, leaves nothing, and the pod carries on.
+
+What containerd refuses itself is here, too: nothing of it ever reaches us.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import wasmtime
+
+from tests.artifacts import artifact_packings, guests
+from tests.artifacts.artifact_packings import CNCF_CONFIG
+from tests.artifacts.conftest import Node, expect_run
+from tests.support import images, packing
+from tests.support.containerd import Containerd
+from tests.support.cri import CriError
+from tests.support.packing import WASM, Artifact, json_blob
+from tests.support.pods import ContainerSpec, Pod
+from tests.support.registry import Blob
+
+pytestmark = [pytest.mark.root, pytest.mark.containerd]
+
+CONTENT = "root/io.containerd.content.v1.content/blobs"
+
+
+@pytest.fixture
+def refuses(node: Node, pod: Pod) -> Iterator[list[str]]:
+    """After the test: nothing is left below the shim's cache, and another container runs."""
+    before = files_below(node.containerd)
+    yield []
+    assert files_below(node.containerd) <= before
+    runs_another(node, pod)
+
+
+def files_below(containerd: Containerd) -> set[Path]:
+    """What the shim keeps in its cache, but for artifacts of modules that compiled."""
+    return {path for path in (containerd.folder / "cache").rglob("*") if "layers" in path.parts}
+
+
+def runs_another(node: Node, pod: Pod) -> None:
+    with node.pushed("hostile/other", artifact_packings.cncf_module("other")) as image:
+        node.pull(image)
+        expect_run(pod, ContainerSpec("other", image, ["app"]), "other", guests.STATUS)
+
+
+def refusal(pod: Pod, image: str, **more: object) -> str:
+    """The error of starting a container of an image."""
+    spec = ContainerSpec("bad", image, ["app"], **more)  # type: ignore[arg-type]
+    with pod.create(spec) as container, pytest.raises(CriError) as refused:
+        container.start()
+    assert "Traceback" not in refused.value.text
+    return refused.value.text
+
+
+def artifact(*layers: Blob) -> Artifact:
+    """An artifact in the CNCF's form."""
+    config = {"architecture": "wasm", "os": "wasip1", "layerDigests": [x.digest for x in layers]}
+    return packing.manifest(json_blob(CNCF_CONFIG, config), layers)
+
+
+@contextmanager
+def tampered(containerd: Containerd, blob: Blob, data: bytes) -> Iterator[None]:
+    """Other bytes in containerd's content store, under a digest that is not theirs."""
+    path = containerd.folder / CONTENT / blob.digest.replace(":", "/")
+    mode = path.stat().st_mode
+    path.chmod(0o600)
+    path.write_bytes(data)
+    try:
+        yield
+    finally:
+        path.write_bytes(blob.data)
+        path.chmod(mode)
+
+
+@pytest.mark.usefixtures("refuses")
+@pytest.mark.parametrize("change", ["other", "longer", "shorter"])
+def test_module_that_is_not_what_its_digest_says(node: Node, pod: Pod, change: str) -> None:
+    module = Blob(WASM, guests.module(f"tampered-{change}"))
+    evil = guests.module(f"mischief-{change}")
+    data = {
+        "other": evil[: len(module.data)].ljust(len(module.data), b"\0"),
+        "longer": module.data + b"\0",
+        "shorter": module.data[:-1],
+    }[change]
+    with node.pushed(f"hostile/tampered-{change}", artifact(module)) as image:
+        node.pull(image)
+        with tampered(node.containerd, module, data):
+            text = refusal(pod, image)
+    assert module.digest in text
+    assert "pull it again" in text
+
+
+@pytest.mark.usefixtures("refuses")
+def test_manifest_that_points_at_itself(node: Node, pod: Pod) -> None:
+    """No digest can be in what it is the digest of: only a damaged content store has such."""
+    bad = artifact(Blob(WASM, guests.module("itself")))
+    with node.pushed("hostile/itself", bad) as image:
+        node.pull(image)
+        document = {
+            "schemaVersion": 2,
+            "mediaType": images.INDEX_TYPE,
+            "manifests": [Blob(images.INDEX_TYPE, bad.target.data).descriptor()],
+        }
+        data = json.dumps(document).encode()
+        size = len(bad.target.data)
+        with tampered(node.containerd, bad.target, data[:size].ljust(size)):
+            # containerd 2 reads the manifest itself when it makes the container.
+            try:
+                text = refusal(pod, image)
+            except CriError as error:
+                text = error.text
+    assert bad.digest in text or "no match for platform" in text, text
+
+
+@pytest.mark.usefixtures("refuses")
+def test_layer_longer_than_its_descriptor_says(node: Node) -> None:
+    module = Blob(WASM, guests.module("longer"))
+    bad = artifact(module)
+    document = json.loads(bad.target.data)
+    document["layers"][0]["size"] -= 10
+    target = replace(bad.target, data=json.dumps(document).encode())
+    with node.pushed("hostile/longer", replace(bad, target=target)) as image:
+        error = node.pull(image)
+    assert "size" in error, error
+
+
+@pytest.mark.usefixtures("refuses")
+def test_ten_thousand_layers(node: Node, pod: Pod) -> None:
+    module = Blob(WASM, guests.module("many"))
+    config = {"architecture": "wasm", "os": "wasip1", "layerDigests": [module.digest]}
+    bad = packing.manifest(json_blob(CNCF_CONFIG, config), [module] * 10_000)
+    with node.pushed("hostile/many", replace(bad, blobs=bad.blobs[:2])) as image:
+        assert node.pull(image) == ""
+        text = refusal(pod, image)
+    assert "layers" in text
+
+
+@pytest.mark.usefixtures("refuses")
+def test_compiled_code_as_a_layer(node: Node, pod: Pod) -> None:
+    """Native code comes from our own cache alone, never from an image (decision 3)."""
+    code = wasmtime.Module(wasmtime.Engine(), guests.module("native")).serialize()
+    native = Blob(WASM, bytes(code))
+    with node.pushed("hostile/native", artifact(native)) as image:
+        node.pull(image)
+        text = refusal(pod, image)
+    assert "compiled" in text
+    assert native.digest in text
+
+
+@pytest.mark.usefixtures("refuses")
+@pytest.mark.parametrize("data", [b"", b"just some text\n", b"\0asm\x63\0\0\0"], ids=len)
+def test_layer_that_is_no_module(node: Node, pod: Pod, data: bytes) -> None:
+    with node.pushed(f"hostile/none-{len(data)}", artifact(Blob(WASM, data))) as image:
+        error = node.pull(image)
+        if not data:
+            assert "content size of zero" in error
+            return
+        text = refusal(pod, image)
+    assert Blob(WASM, data).digest in text or "version" in text, text
+
+
+@pytest.mark.usefixtures("refuses")
+def test_module_that_takes_forever_to_compile(node: Node) -> None:
+    with (
+        node.pushed("hostile/endless", artifact(Blob(WASM, guests.endless()))) as image,
+        node.containerd.pod("endless", "tandem-hasty") as pod,
+    ):
+        node.pull(image)
+        text = refusal(pod, image)
+        runs_another(node, pod)
+    assert "compiling the module took longer than" in text
+    assert "[compile] timeout_s" in text

@@ -1,0 +1,95 @@
+"""Tars of an artifact made to harm: what they aim at is unharmed, and the pod carries on."""
+
+import gzip
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.artifacts import guests
+from tests.artifacts.conftest import Node
+from tests.artifacts.test_hostile import artifact, files_below, refusal, runs_another
+from tests.support.packing import TAR, TAR_GZIP, WASM
+from tests.support.pods import Pod
+from tests.support.registry import Blob
+
+pytestmark = [pytest.mark.root, pytest.mark.containerd]
+
+MEBIBYTE = 1 << 20
+
+
+def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 0) -> bytes:
+    """One member of a tar, without the tar's end."""
+    member = tarfile.TarInfo(name)
+    member.type = kind
+    member.linkname = link
+    member.size = size
+    member.devmajor, member.devminor = 1, 3
+    return member.tobuf(tarfile.GNU_FORMAT) + b"x".ljust(512, b"\0") * (size // 512)
+
+
+def escaping(target: Path) -> dict[str, bytes]:
+    """Tars that would write to a path outside of their own tree."""
+    up = "../" * 20 + str(target).removeprefix("/")
+    return {
+        "parents": entry(up, size=512),
+        "absolute": entry(str(target), size=512),
+        "symlink": entry("link", tarfile.SYMTYPE, str(target.parent))
+        + entry(f"link/{target.name}", size=512),
+        "relative-symlink": entry("link", tarfile.SYMTYPE, str(Path(up).parent))
+        + entry(f"link/{target.name}", size=512),
+        "hard-link": entry("link", tarfile.LNKTYPE, str(target)) + entry("link", size=512),
+    }
+
+
+KINDS = sorted(escaping(Path("/nowhere")))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tar_writes_nothing_outside(node: Node, pod: Pod, tmp_path: Path, kind: str) -> None:
+    """Whether the entry is refused or lands inside, what it aims at stays as it was."""
+    victim = tmp_path / "victim"
+    victim.write_text("unharmed")
+    text = starts(node, pod, f"tar-{kind}", Blob(TAR, ended(escaping(victim)[kind])))
+    assert victim.read_text() == "unharmed"
+    assert [path.name for path in tmp_path.iterdir()] == ["victim"]
+    assert kind not in {"parents", "symlink", "relative-symlink", "hard-link"} or text
+    runs_another(node, pod)
+
+
+@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE], ids=["character", "block"])
+def test_tar_makes_no_device(node: Node, pod: Pod, kind: bytes) -> None:
+    before = files_below(node.containerd)
+    text = starts(node, pod, f"device-{kind.decode()}", Blob(TAR, ended(entry("null", kind))))
+    assert "null" in text
+    assert files_below(node.containerd) <= before
+    runs_another(node, pod)
+
+
+def test_tar_that_decompresses_without_end(node: Node, pod: Pod) -> None:
+    """64 GiB of zeros in 64 MB: refused before a disk or a memory is full."""
+    before = files_below(node.containerd)
+    size = 64 << 30
+    member = gzip.compress(bytes(64 * MEBIBYTE), 1)
+    header = tarfile.TarInfo("zeros")
+    header.size = size
+    head = gzip.compress(header.tobuf(tarfile.GNU_FORMAT), 1)
+    bomb = Blob(TAR_GZIP, head + member * (size // (64 * MEBIBYTE)))
+    text = starts(node, pod, "bomb", bomb)
+    assert "bytes" in text
+    assert files_below(node.containerd) <= before
+    runs_another(node, pod)
+
+
+def ended(members: bytes) -> bytes:
+    """A whole tar."""
+    return members + bytes(1024)
+
+
+def starts(node: Node, pod: Pod, name: str, tar: Blob) -> str:
+    """The error of starting a container whose artifact has this tar beside its module."""
+    module = Blob(WASM, guests.module(name))
+    with node.pushed(f"hostile/{name}", artifact(module, tar)) as image:
+        # containerd 1.6 and 1.7 count the tar as a layer, but they have the image all the same.
+        node.pull(image)
+        return refusal(pod, image)
