@@ -46,8 +46,6 @@ def read_entries(index: bytes) -> dict[str, Descriptor]:
     Raises:
         InternalError: it is none.
     """
-    if not index:
-        return {}
     try:
         entries = parse_index(index).manifests
     except Exception as error:

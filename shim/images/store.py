@@ -43,10 +43,16 @@ class Store:
         try:
             for path in (self.blobs, self.ingest):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not (self.directory / "oci-layout").exists():
-                self._replace("oci-layout", encode(LAYOUT))
+            if not (self.directory / "index.json").exists():
+                self._begin()
         except OSError as error:
             raise InternalError(f"image store {directory}: {error.strerror}") from error
+
+    def _begin(self) -> None:
+        with self._locked("index.lock", fcntl.LOCK_EX):
+            if not (self.directory / "index.json").exists():
+                self._replace("oci-layout", encode(LAYOUT))
+                self._write_index({})
 
     @contextlib.contextmanager
     def adding(self) -> Iterator[None]:
@@ -188,10 +194,7 @@ class Store:
         return found
 
     def _index(self) -> bytes:
-        try:
-            return (self.directory / "index.json").read_bytes()
-        except FileNotFoundError:
-            return b""
+        return (self.directory / "index.json").read_bytes()
 
     def _write_index(self, images: dict[str, Descriptor]) -> None:
         entries = [index_entry(name, images[name]) for name in sorted(images)]

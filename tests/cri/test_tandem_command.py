@@ -2,14 +2,16 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cri.conftest import WASM, Stack
-from tests.support import images
+from tests.support import guests, images
 from tests.support.containerd import Containerd
 from tests.support.pods import ContainerSpec
+from tests.support.tandem_command import TandemCommand
 
 pytestmark = [pytest.mark.root, pytest.mark.containerd]
 
@@ -63,3 +65,33 @@ def test_doctor_says_what_a_configuration_lacks(containerd: Containerd) -> None:
     [check] = [each for each in checks if each["name"] == "runtime handler"]
     assert check["level"] == "fail"
     assert "runtimes.tandem" in check["mend"]
+
+
+def test_images_of_containerd_are_warmed_and_outlive_a_pruning_until_they_go(
+    containerd: Containerd, tmp_path: Path
+) -> None:
+    node = TandemCommand(tmp_path / "node")
+    module = tmp_path / "warm.wasm"
+    module.write_bytes(guests.binary(guests.HELLO.replace("hello", "warm!")))
+    archive = tmp_path / "warm.tar"
+    name = "registry.example/warm:1"
+    packed = node.must("pack", module, "-t", name, "-o", archive, "--output", "json").json
+    containerd.ctr("images", "import", "--no-unpack", archive)
+    try:
+        [warmed] = tandem(containerd, "cache", "warm", name, "--address", str(containerd.address))
+        assert warmed["compiled"] is True
+        assert warmed["image"] == name
+        entry = find(containerd, warmed["digest"])
+        assert entry["images"] == [packed["digest"]]
+        tandem(containerd, "cache", "prune", "--address", str(containerd.address))
+        assert find(containerd, warmed["digest"]) == entry
+    finally:
+        containerd.ctr("images", "rm", "--sync", name)
+    done = tandem(containerd, "cache", "prune", "--address", str(containerd.address))
+    assert warmed["digest"] in {each["digest"] for each in done["removed"]}
+    assert find(containerd, warmed["digest"]) is None
+
+
+def find(containerd: Containerd, digest: str) -> Any:
+    entries = tandem(containerd, "cache", "ls")
+    return next((entry for entry in entries if entry["digest"] == digest), None)
