@@ -17,6 +17,9 @@ from tests.support.packing import TAR, TAR_GZIP, WASM, Artifact, image_config, j
 from tests.support.registry import Blob
 
 CNCF_CONFIG = "application/vnd.wasm.config.v0+json"
+# Tars that are not for a root file system: containerd fetches those of an image's own type only
+# where it unpacks them, which it does for an image's config alone.
+FILES = "application/vnd.wasm.content.bundle.v1.tar"
 LARGE = MOTTO * 20
 COMMAND_TRIGGER = {
     "id": "trigger--app",
@@ -25,20 +28,27 @@ COMMAND_TRIGGER = {
 }
 
 
-def _cncf(layer: Blob, component: Mapping[str, object] | None, **more: object) -> Artifact:
+def _cncf(
+    layer: Blob, component: Mapping[str, object] | None, *files: Blob, **more: object
+) -> Artifact:
     config = {
         "created": "2026-11-25T12:00:00.000000000Z",
         "author": None,
         "architecture": "wasm",
         "os": "wasip2" if component else "wasip1",
-        "layerDigests": [layer.digest],
+        "layerDigests": [each.digest for each in (layer, *files)],
         "component": component,
     }
-    return packing.manifest(json_blob(CNCF_CONFIG, config), [layer], **more)  # type: ignore[arg-type]
+    return packing.manifest(json_blob(CNCF_CONFIG, config), [layer, *files], **more)  # type: ignore[arg-type]
 
 
 def cncf_module(name: str) -> Artifact:
     return _cncf(Blob(WASM, guests.module(name)), None)
+
+
+def cncf_files(name: str) -> Artifact:
+    module = Blob(WASM, guests.reader(name))
+    return _cncf(module, None, tar_layer({"/texts/large.txt": LARGE}, FILES))
 
 
 def cncf_component(name: str) -> Artifact:
@@ -165,8 +175,7 @@ def spin(name: str) -> Artifact:
 
 def spin_archive(name: str) -> Artifact:
     module = Blob(CONTENT_LAYER, guests.reader(name))
-    kind = "application/vnd.wasm.content.bundle.v1.tar+gzip"
-    archive = tar_layer({"/motto.txt": MOTTO, "/texts/large.txt": LARGE}, kind)
+    archive = tar_layer({"/motto.txt": MOTTO, "/texts/large.txt": LARGE}, f"{FILES}+gzip")
     files: list[dict[str, object]] = [
         {"digest": _digest(MOTTO), "path": "motto.txt"},
         {"digest": _digest(LARGE), "path": "texts/large.txt"},

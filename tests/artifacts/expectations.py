@@ -18,20 +18,22 @@ class Way(StrEnum):
     RETRY = "retry"  # the pull fails but the image is there: what a kubelet's next try finds
     DIGEST = "digest"  # pull the Wasm manifest of the index by its own digest
     DIGEST_RETRY = "digest, retry"
+    FETCH = "fetch"  # `ctr -n k8s.io content fetch` gets what pulling leaves out
     REPACK = "repack"  # only another packing helps
     CRI = "CRI"  # ctr cannot, crictl and Kubernetes can
 
 
 class Step(StrEnum):
-    """Where containerd gives up."""
+    """Where it ends."""
 
     PULL = "pull"
     CREATE = "create"
+    START = "start"  # by our own shim
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """It runs, or containerd gives up with an error, or it runs the image for Linux instead."""
+    """It runs, or ends with an error, or it runs the image for Linux instead."""
 
     step: Step | None = None
     error: str = ""
@@ -56,6 +58,8 @@ CONFIG_TYPE = "unknown image config media type"
 RUNS = Outcome()
 RETRIED = Outcome(Step.PULL, MISMATCH, Way.RETRY)
 ALL_RUN = (RUNS, RUNS, RUNS)
+UNPULLED_TAR = Outcome(Step.PULL, MISMATCH, Way.FETCH)
+UNFETCHED = (UNPULLED_TAR, UNPULLED_TAR, Outcome(Step.START, "is not in namespace", Way.FETCH))
 FROM_1_7 = (RETRIED, RUNS, RUNS)
 
 
@@ -88,8 +92,8 @@ CRI = {
     "mixed": ALL_RUN,
     "mixed-linux": ALL_RUN,
     "mixed-empty": _each(Outcome(Step.PULL, COUNTED, Way.REPACK)),
-    "oras-tar-type": (RETRIED, RETRIED, RUNS),
-    "oras-files": (RETRIED, RETRIED, RUNS),
+    "oras-tar-type": UNFETCHED,
+    "oras-files": UNFETCHED,
     "oras-no-config": _each(Outcome(Step.PULL, EMPTY, Way.REPACK)),
     "index-wasi": _index(Way.DIGEST, linux=True),
     "index-wasip1": _index(Way.DIGEST_RETRY, linux=True),

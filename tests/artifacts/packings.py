@@ -112,6 +112,15 @@ PACKINGS = [
         platform=WASIP1,
     ),
     Packing(
+        "cncf-files",
+        "tandem pack --add",
+        "CNCF config, a module and a bundle",
+        artifacts.cncf_files,
+        CAT,
+        files=True,
+        platform=WASIP1,
+    ),
+    Packing(
         "cncf-component",
         "oci-tar-builder --as-artifact",
         "CNCF config, a component",

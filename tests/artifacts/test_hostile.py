@@ -77,13 +77,12 @@ def tampered(containerd: Containerd, blob: Blob, data: bytes) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("refuses")
-@pytest.mark.parametrize("change", ["other", "longer", "shorter"])
+@pytest.mark.parametrize("change", ["other", "shorter"])
 def test_module_that_is_not_what_its_digest_says(node: Node, pod: Pod, change: str) -> None:
     module = Blob(WASM, guests.module(f"tampered-{change}"))
     evil = guests.module(f"mischief-{change}")
     data = {
         "other": evil[: len(module.data)].ljust(len(module.data), b"\0"),
-        "longer": module.data + b"\0",
         "shorter": module.data[:-1],
     }[change]
     with node.pushed(f"hostile/tampered-{change}", artifact(module)) as image:
@@ -130,13 +129,18 @@ def test_layer_longer_than_its_descriptor_says(node: Node) -> None:
 
 @pytest.mark.usefixtures("refuses")
 def test_ten_thousand_layers(node: Node, pod: Pod) -> None:
+    """containerd 1.6 takes 12 s to pull them and 1.7 takes 39 s, for which fewer have to do."""
+    count = 2_000 if node.line == "1.7" else 10_000
     module = Blob(WASM, guests.module("many"))
     config = {"architecture": "wasm", "os": "wasip1", "layerDigests": [module.digest]}
-    bad = packing.manifest(json_blob(CNCF_CONFIG, config), [module] * 10_000)
+    bad = packing.manifest(json_blob(CNCF_CONFIG, config), [module] * count)
     with node.pushed("hostile/many", replace(bad, blobs=bad.blobs[:2])) as image:
-        assert node.pull(image) == ""
+        error = node.pull(image)
+        if node.line == "2.1":
+            assert "too many descriptors (limit 10000)" in error
+            return
         text = refusal(pod, image)
-    assert "layers" in text
+    assert f"{count} layers" in text
 
 
 @pytest.mark.usefixtures("refuses")
@@ -165,12 +169,19 @@ def test_layer_that_is_no_module(node: Node, pod: Pod, data: bytes) -> None:
 
 @pytest.mark.usefixtures("refuses")
 def test_module_that_takes_forever_to_compile(node: Node) -> None:
-    with (
-        node.pushed("hostile/endless", artifact(Blob(WASM, guests.endless()))) as image,
-        node.containerd.pod("endless", "tandem-hasty") as pod,
-    ):
-        node.pull(image)
-        text = refusal(pod, image)
-        runs_another(node, pod)
+    """Each new pod reads the configuration."""
+    config = node.containerd.folder / "tandem.toml"
+    usual = config.read_text()
+    config.write_text(f"{usual}[compile]\ntimeout_s = 1\n")
+    try:
+        with (
+            node.pushed("hostile/endless", artifact(Blob(WASM, guests.endless()))) as image,
+            node.containerd.pod("endless", "tandem") as pod,
+        ):
+            node.pull(image)
+            text = refusal(pod, image)
+            runs_another(node, pod)
+    finally:
+        config.write_text(usual)
     assert "compiling the module took longer than" in text
     assert "[compile] timeout_s" in text

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.artifacts import guests
+from tests.artifacts.artifact_packings import FILES
 from tests.artifacts.conftest import Node
 from tests.artifacts.test_hostile import artifact, files_below, refusal, runs_another
-from tests.support.packing import TAR, TAR_GZIP, WASM
+from tests.support.packing import WASM
 from tests.support.pods import Pod
 from tests.support.registry import Blob
 
@@ -50,7 +51,7 @@ def test_tar_writes_nothing_outside(node: Node, pod: Pod, tmp_path: Path, kind: 
     """Whether the entry is refused or lands inside, what it aims at stays as it was."""
     victim = tmp_path / "victim"
     victim.write_text("unharmed")
-    text = starts(node, pod, f"tar-{kind}", Blob(TAR, ended(escaping(victim)[kind])))
+    text = starts(node, pod, f"tar-{kind}", Blob(FILES, ended(escaping(victim)[kind])))
     assert victim.read_text() == "unharmed"
     assert [path.name for path in tmp_path.iterdir()] == ["victim"]
     assert kind not in {"parents", "symlink", "relative-symlink", "hard-link"} or text
@@ -60,7 +61,7 @@ def test_tar_writes_nothing_outside(node: Node, pod: Pod, tmp_path: Path, kind: 
 @pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE], ids=["character", "block"])
 def test_tar_makes_no_device(node: Node, pod: Pod, kind: bytes) -> None:
     before = files_below(node.containerd)
-    text = starts(node, pod, f"device-{kind.decode()}", Blob(TAR, ended(entry("null", kind))))
+    text = starts(node, pod, f"device-{kind.decode()}", Blob(FILES, ended(entry("null", kind))))
     assert "null" in text
     assert files_below(node.containerd) <= before
     runs_another(node, pod)
@@ -74,7 +75,7 @@ def test_tar_that_decompresses_without_end(node: Node, pod: Pod) -> None:
     header = tarfile.TarInfo("zeros")
     header.size = size
     head = gzip.compress(header.tobuf(tarfile.GNU_FORMAT), 1)
-    bomb = Blob(TAR_GZIP, head + member * (size // (64 * MEBIBYTE)))
+    bomb = Blob(f"{FILES}+gzip", head + member * (size // (64 * MEBIBYTE)))
     text = starts(node, pod, "bomb", bomb)
     assert "bytes" in text
     assert files_below(node.containerd) <= before
@@ -90,6 +91,5 @@ def starts(node: Node, pod: Pod, name: str, tar: Blob) -> str:
     """The error of starting a container whose artifact has this tar beside its module."""
     module = Blob(WASM, guests.module(name))
     with node.pushed(f"hostile/{name}", artifact(module, tar)) as image:
-        # containerd 1.6 and 1.7 count the tar as a layer, but they have the image all the same.
         node.pull(image)
         return refusal(pod, image)

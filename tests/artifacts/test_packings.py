@@ -35,9 +35,13 @@ def test_packing_by_cri(node: Node, pod: Pod, packing: Packing) -> None:
             with pytest.raises(CriError) as refused:
                 pod.create(spec)
             assert expected.error in refused.value.text
+        elif expected.step == Step.START:
+            with pod.create(spec) as container, pytest.raises(CriError) as refused:
+                container.start()
+            assert expected.error in refused.value.text
         elif expected.step is None:
             expect_run(pod, spec, packing.output, packing.status)
-    if expected.way in {Way.RETRY, Way.DIGEST, Way.DIGEST_RETRY}:
+    if expected.way not in {None, Way.REPACK}:
         go_round(node, pod, packing, artifact, expected)
 
 
@@ -45,8 +49,12 @@ def go_round(node: Node, pod: Pod, packing: Packing, artifact: Artifact, found: 
     """Run it in the way that the outcome names."""
     with node.pushed(f"cri/{packing.name}-round", artifact) as image:
         entry = f"{image.rpartition(':')[0]}@{artifact.blobs[-1].digest}"
-        reference = image if found.way == Way.RETRY else entry
-        error = node.pull(reference)
-        assert bool(error) == (found.way != Way.DIGEST), error
+        reference = entry if found.way in {Way.DIGEST, Way.DIGEST_RETRY} else image
+        if found.way == Way.FETCH:
+            node.containerd.ctr("content", "fetch", "--plain-http", image)
+            node.containerd.cri.wait_for_image(image)
+        else:
+            error = node.pull(reference)
+            assert bool(error) == (found.way != Way.DIGEST), error
         spec = ContainerSpec(packing.name, reference, packing.command)
         expect_run(pod, spec, packing.output, packing.status)

@@ -2,9 +2,8 @@
 
 `with Containerd("1.6") as containerd` is ready to run pods when the block begins, and leaves
 nothing behind when it ends: no process, mount, link, cgroup or file. The runtime handlers are
-`runc`, `tandem`, `tandem-crun`, and `tandem-hasty`, which compiles for one second at most. The
-shim's daemon belongs to this containerd alone: its socket and its configuration lie in the same
-folder (TANDEM_SOCKET, TANDEM_CONFIG).
+`runc`, `tandem` and `tandem-crun`. The shim's daemon belongs to this containerd alone: its
+socket and its configuration lie in the same folder (TANDEM_SOCKET, TANDEM_CONFIG).
 """
 
 import os

@@ -67,11 +67,6 @@ HANDLERS = """\
   [plugins."{plugin}".containerd.runtimes.tandem-crun.options]
     TypeUrl = "runtimeoptions.v1.Options"
     ConfigPath = "{folder}/tandem-crun.toml"
-[plugins."{plugin}".containerd.runtimes.tandem-hasty]
-  runtime_type = "io.containerd.tandem.v1"
-  [plugins."{plugin}".containerd.runtimes.tandem-hasty.options]
-    TypeUrl = "runtimeoptions.v1.Options"
-    ConfigPath = "{folder}/tandem-hasty.toml"
 """
 
 
@@ -122,7 +117,6 @@ class Release:
             shim += f'[shim]\ntransport = "{transport}"\n'
         (folder / "tandem.toml").write_text(shim)
         (folder / "tandem-crun.toml").write_text(f'{shim}[linux]\nruntime = "{self.crun}"\n')
-        (folder / "tandem-hasty.toml").write_text(f"{shim}[compile]\ntimeout_s = 1\n")
         (folder / "cni").mkdir()
         (folder / "cni" / "10-pods.conflist").write_text(json.dumps(_pod_network(folder)))
 
