@@ -113,12 +113,28 @@ def load_image(blobs: Blobs, name: str, target: Descriptor) -> Subject:
     artifact = load_artifact(target, blobs.read)
     if artifact:
         return _artifact(blobs, name, target, artifact)
-    digest, manifest = _manifest(blobs, name, target)
+    digest, manifest = manifest_of(blobs, name, target)
     config = parse_config(blobs.read(manifest.config))
     size = manifest.config.size + sum(layer.size for layer in manifest.layers)
     module, problem = _entry_point(blobs, manifest, config)
     modules = (module,) if module else ()
     return Subject(Form.IMAGE, "image", modules, name, digest, size, config, problem=problem)
+
+
+def manifest_of(blobs: Blobs, name: str, target: Descriptor) -> tuple[str, Manifest]:
+    """The manifest that an image leads to here, for Wasm or else for this machine, with its digest.
+
+    Raises:
+        NotFoundError: it has none for us.
+        InvalidArgumentError: it is malformed.
+    """
+    found = find_manifest(target, blobs.read)
+    if found:
+        return found
+    entry = find_here(blobs.read(target))
+    if entry is None or is_index(entry.media_type):
+        raise NotFoundError(f"image {name} has no manifest for Wasm, and none for this machine")
+    return entry.digest, parse_manifest(blobs.read(entry))
 
 
 def _artifact(blobs: Blobs, name: str, target: Descriptor, artifact: Artifact) -> Subject:
@@ -147,16 +163,6 @@ def _artifact(blobs: Blobs, name: str, target: Descriptor, artifact: Artifact) -
         files,
         problem,
     )
-
-
-def _manifest(blobs: Blobs, name: str, target: Descriptor) -> tuple[str, Manifest]:
-    found = find_manifest(target, blobs.read)
-    if found:
-        return found
-    entry = find_here(blobs.read(target))
-    if entry is None or is_index(entry.media_type):
-        raise NotFoundError(f"image {name} has no manifest for Wasm, and none for this machine")
-    return entry.digest, parse_manifest(blobs.read(entry))
 
 
 def _entry_point(blobs: Blobs, manifest: Manifest, config: ImageConfig) -> tuple[Found | None, str]:
