@@ -162,7 +162,7 @@ def _own_images() -> Sequence[str]:
     store, found = node_store(), []
     for target in store.images().values():
         try:
-            found += [manifest.digest for manifest in closure(store, target)[0]]
+            found += [manifest.digest for manifest in closure(store, target, whole=False)[0]]
         except ShimError:
             found.append(target.digest)
     return found

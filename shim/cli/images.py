@@ -37,7 +37,7 @@ def command(output: str) -> None:
 
 def _size(store: Store, target: Descriptor) -> int | None:
     try:
-        manifests, blobs = closure(store, target)
+        manifests, blobs = closure(store, target, whole=False)
     except ShimError:
         return None
     return sum(blob.size for blob in (*manifests, *blobs))

@@ -10,19 +10,26 @@ from shim.oci.descriptors import Descriptor, Manifest, parse_index, parse_manife
 from shim.oci.media_types import is_index
 
 
-def closure(store: Store, target: Descriptor) -> tuple[list[Descriptor], list[Descriptor]]:
+def closure(
+    store: Store, target: Descriptor, *, whole: bool = True
+) -> tuple[list[Descriptor], list[Descriptor]]:
     """Everything that an image in the store is made of: its manifests, the target first; its blobs.
 
+    Args:
+        store: where it is.
+        target: its manifest or index.
+        whole: insist on every entry of an index, of which `pull` fetches the one for this node.
+
     Raises:
-        NotFoundError: a part is missing; of an index, only what was pulled for this node is here.
+        NotFoundError: a part is missing.
     """
-    manifests, blobs = [target], {}
+    manifests, blobs = [target], dict[str, Descriptor]()
     for at in manifests:
         document = store.read(at)
         if is_index(at.media_type):
-            for child in parse_index(document).manifests:
-                if child.digest not in {each.digest for each in manifests}:
-                    manifests.append(child)
+            known = {each.digest for each in manifests}
+            entries = [each for each in parse_index(document).manifests if each.digest not in known]
+            manifests += [each for each in entries if whole or store.has(each)]
         else:
             blobs.update(
                 {blob.digest: blob for blob in blobs_of(parse_manifest(document), at.digest)}

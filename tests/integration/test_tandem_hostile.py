@@ -192,6 +192,34 @@ def test_password_stays_with_its_registry(hostile: HostileRegistry, store: Store
         assert {authorization for _, authorization in elsewhere.asked} == {None}
 
 
+def test_token_is_bought_once_for_all_that_one_pull_asks(
+    hostile: HostileRegistry, store: Store
+) -> None:
+    hostile.image(LAYER)
+    service = f'realm="http://{hostile.address}/token",service="s",scope="repository:a:pull"'
+    hostile.guard = Reply(status=401, headers={"WWW-Authenticate": f"Bearer {service}"})
+    hostile.token = "t"
+    path = "/token?service=s&scope=repository%3Aa%3Apull"
+    hostile.answers[path] = Reply(b'{"token": "t"}')
+    access = Access(credentials=Credentials("ox", "yoke"))
+    pull_from(hostile, store, access)
+    bought = [authorization for asked, authorization in hostile.asked if asked == path]
+    assert bought == [Credentials("ox", "yoke").basic]
+    assert len(store.images()) == 1
+
+
+def test_token_that_the_registry_does_not_take_ends_the_pull(
+    hostile: HostileRegistry, store: Store
+) -> None:
+    hostile.image(LAYER)
+    realm = f'Bearer realm="http://{hostile.address}/token"'
+    hostile.guard = Reply(status=401, headers={"WWW-Authenticate": realm})
+    hostile.token = "other"
+    hostile.answers["/token"] = Reply(b'{"token": "t"}')
+    refuses(hostile, store, "answers 401")
+    assert len(hostile.asked) == 3
+
+
 def test_tls_is_not_left(store: Store, tmp_path: Path) -> None:
     _make_certificate(tmp_path)
     access = Access(ca_file=tmp_path / "tls.crt")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import guests
+from tests.support import guests, packing
 from tests.support.registry import PASSWORD, USER, Registry
 from tests.support.tandem_command import TandemCommand
 
@@ -210,3 +210,27 @@ def test_time_is_what_source_date_epoch_says(tandem: TandemCommand, hello: Path)
     second = tandem(*words, env={"SOURCE_DATE_EPOCH": "1700000000"}).json["digest"]
     assert first != second
     assert tandem(*words, env={"SOURCE_DATE_EPOCH": "x"}).status == 1
+
+
+def test_of_an_index_the_manifest_for_wasm_is_taken(
+    registry: Registry, tandem: TandemCommand
+) -> None:
+    wasm = image_of(guests.binary(guests.HELLO), "wasi/wasm")
+    index = packing.index({"linux/amd64": image_of(b"\x7fELF", "linux/amd64"), "wasi/wasm": wasm})
+    name = registry.push("indexed", index.target, *index.blobs)
+    pulled = tandem.must("pull", name, "--output", "json").json
+    assert pulled["digest"] == index.target.digest
+    report = tandem.must("inspect", name, "--output", "json").json
+    assert (report["digest"], report["runs"]) == (wasm.target.digest, True)
+    assert report["platform"] == "wasi/wasm"
+    [listed] = tandem.must("images", "--output", "json").json
+    assert listed["size"] > wasm.target.descriptor()["size"]
+    refused = tandem("push", name, registry.image("copied"))
+    assert refused.status == 1
+    assert "not in the image store" in refused.err
+
+
+def image_of(entry: bytes, platform: str) -> packing.Artifact:
+    layer = packing.tar_layer({"/app": entry}, packing.TAR)
+    config = packing.image_config(platform, [packing.diff_id(layer)], Entrypoint=["/app"])
+    return packing.manifest(config, [layer])

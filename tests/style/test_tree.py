@@ -47,7 +47,6 @@ TESTED_IN = {
     "shim/daemon/poststop.py": "tests/conformance/test_docker.py",
     "shim/gateway/server.py": "tests/integration/test_gateway.py",
     "shim/images/blob_writer.py": "tests/unit/images/test_store.py",
-    "shim/images/closure.py": "tests/unit/images/test_archive.py",
     "shim/images/oras_client.py": "tests/integration/test_tandem_hostile.py",
     "shim/images/registry.py": "tests/integration/test_tandem_hostile.py",
     "shim/images/source.py": "tests/integration/test_tandem_compile.py",

@@ -1,7 +1,8 @@
 """A registry that answers what a test says, for what no real one does.
 
 `with HostileRegistry() as registry` serves plain HTTP on loopback, or TLS with a certificate of a
-folder; a test fills `answers`, by path, and reads `asked`.
+folder; a test fills `answers`, by path, and reads `asked`. Where there is a `guard`, it is the
+answer to who does not bring `token`.
 """
 
 import hashlib
@@ -43,6 +44,8 @@ class HostileRegistry:
     def __init__(self, certificate: Path | None = None) -> None:
         """`certificate` is a folder with tls.crt and tls.key."""
         self.answers: dict[str, Reply] = {}
+        self.guard: Reply | None = None
+        self.token = ""
         self.asked: list[tuple[str, str | None]] = []
         registry = self
 
@@ -52,6 +55,9 @@ class HostileRegistry:
             def do_GET(self) -> None:
                 registry.asked.append((self.path, self.headers["Authorization"]))
                 reply = registry.answers.get(self.path, Reply(b'{"errors":[]}', 404))
+                if registry.guard and self.path.startswith("/v2/"):
+                    if self.headers["Authorization"] != f"Bearer {registry.token}":
+                        reply = registry.guard
                 try:
                     self._send(reply)
                 except OSError:
