@@ -55,9 +55,9 @@ class HostileRegistry:
             def do_GET(self) -> None:
                 registry.asked.append((self.path, self.headers["Authorization"]))
                 reply = registry.answers.get(self.path, Reply(b'{"errors":[]}', 404))
-                if registry.guard and self.path.startswith("/v2/"):
-                    if self.headers["Authorization"] != f"Bearer {registry.token}":
-                        reply = registry.guard
+                is_known = self.headers["Authorization"] == f"Bearer {registry.token}"
+                if registry.guard and self.path.startswith("/v2/") and not is_known:
+                    reply = registry.guard
                 try:
                     self._send(reply)
                 except OSError:
