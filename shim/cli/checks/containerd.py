@@ -117,14 +117,20 @@ def check_binary(runtimes: tuple[Runtime, ...], place: Place) -> Check:
 
 
 def _running(config: Path | None) -> Place:
-    """What the running containerd, the one with this configuration if it is given, says."""
+    """What the running containerd, the one with this configuration if it is given, says.
+
+    One in another mount namespace is somebody else's: its paths mean nothing here.
+    """
+    here = Path("/proc/self/ns/mnt").readlink()
     for process in psutil.process_iter(["name", "pid"]):
         if process.info["name"] != "containerd":
             continue
         try:
+            if Path(f"/proc/{process.pid}/ns/mnt").readlink() != here:
+                continue
             words = process.cmdline()
             environment, program = process.environ(), process.exe()
-        except psutil.Error:
+        except (OSError, psutil.Error):
             continue
         path = Path(_option(words, "config", "c") or DEFAULT)
         if config is None or path == config:
