@@ -84,39 +84,38 @@ def check_head(module: Module, head: bytes) -> None:
 
 
 def _module(artifact: Artifact, path: str, wanted: str) -> Module:
-    modules = artifact.modules
-    if wanted:
-        found = _called(wanted, (*modules, *artifact.native))
-        if not found:
-            raise InvalidArgumentError(
-                f"annotation {MODULE_ANNOTATION}: {wanted[:200]!r} is no module of"
-                f" {artifact.digest}; {_listed(modules)}"
-            )
-    elif len(modules) == 1:
-        found = list(modules)
-    else:
-        found = _called(path, (*modules, *artifact.native)) or (
-            [] if modules else list(artifact.native)
-        )
-    if len(found) == 1 and found[0] in artifact.native:
+    modules, native = artifact.modules, artifact.native
+    if not wanted and len(modules) == 1:
+        return modules[0]
+    found = _called(wanted or path, (*modules, *native))
+    if not found and not modules:
+        found = native[:1]
+    if len(found) == 1 and found[0] in native:
         raise InvalidArgumentError(f"{_label(found[0])} {_NEVER_NATIVE}")
-    if len(found) != 1:
+    if len(found) == 1:
+        return found[0]
+    if wanted:
         raise InvalidArgumentError(
-            f"entry point {path[:200]!r} names none or more than one of the modules of"
-            f" {artifact.digest}; {_listed(modules)}: name one in the command or in the annotation"
-            f" {MODULE_ANNOTATION}"
+            f"annotation {MODULE_ANNOTATION}: {wanted[:200]!r} names none or more than one of the"
+            f" modules of {artifact.digest}; {_listed(modules)}"
         )
-    return found[0]
+    raise InvalidArgumentError(
+        f"entry point {path[:200]!r} names none or more than one of the modules of"
+        f" {artifact.digest}; {_listed(modules)}: name one in the command or in the annotation"
+        f" {MODULE_ANNOTATION}"
+    )
 
 
-def _called(name: str, modules: Sequence[Module]) -> list[Module]:
+def _called(name: str, modules: Sequence[Module]) -> tuple[Module, ...]:
     """Those with this digest or title; where there are none, those with this file name."""
     plain = _plain(name)
     if not plain:
-        return []
+        return ()
     exact = [each for each in modules if plain in {_plain(each.name), each.descriptor.digest}]
     base = posixpath.basename(plain)
-    return exact or [each for each in modules if posixpath.basename(_plain(each.name)) == base]
+    return tuple(
+        exact or [each for each in modules if posixpath.basename(_plain(each.name)) == base]
+    )
 
 
 def _plain(name: str) -> str:

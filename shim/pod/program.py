@@ -9,7 +9,7 @@ runwasi.
 import os
 import posixpath
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,8 @@ from shim.kernel.libc import LINUX, Kernel
 from shim.oci.entrypoint import parse_entrypoint
 from shim.oci.spec import Mount, Spec
 from shim.wasm.binary import sniff
+
+CONTAINER_TYPE, SANDBOX = "io.kubernetes.cri.container-type", "sandbox"
 
 _HEAD_BYTES = 4096
 _LINUX_HEADS = (b"\x7fELF", b"#!")
@@ -49,12 +51,17 @@ class WasmProgram(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WasmFile:
-    """A Wasm file, open for reading; `identity` names its place for the cache's memo."""
+    """A Wasm file, open for reading; `identity` names its place for the cache's memo.
+
+    `is_in_image` is false for a file of a volume; `ask_image` tells a loader the image.
+    """
 
     fd: int
     path: str
     identity: str
     function: str | None
+    is_in_image: bool
+    ask_image: Callable[[], str | None] | None = None
 
     @property
     def name(self) -> str:
@@ -64,7 +71,7 @@ class WasmFile:
     @property
     def source(self) -> FileSource:
         """The file."""
-        return FileSource(self.fd, self.identity)
+        return FileSource(self.fd, self.identity, self.ask_image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,7 @@ def find_wasm(
     Raises:
         InvalidArgumentError: it names a file that is not Wasm, though it has to be.
     """
-    if spec.annotations.get("io.kubernetes.cri.container-type") == "sandbox":
+    if spec.annotations.get(CONTAINER_TYPE) == SANDBOX:
         return None
     said_to_be_wasm = any(spec.annotations.get(name) == value for name, value in _WASM_ANNOTATIONS)
     path, function = _path_and_function(spec)
@@ -101,7 +108,8 @@ def find_wasm(
             continue
         head = _head(fd)
         if not head.startswith(_LINUX_HEADS) and sniff(head) is not None:
-            return WasmFile(fd, candidate, identity, function)
+            is_in_image = identity == f"{rootfs_identity}\0{candidate}"
+            return WasmFile(fd, candidate, identity, function, is_in_image)
         os.close(fd)
         if by_name and not head.startswith(_LINUX_HEADS):
             raise InvalidArgumentError(_no_wasm(candidate, head))

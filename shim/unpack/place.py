@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from shim.errdefs import InvalidArgumentError
-from shim.oci.paths import safe_path
+from shim.oci.paths import MAX_PATH_BYTES, safe_path
 from shim.unpack.streams import CHUNK_BYTES
 from shim.unpack.tar import Member, Type
 
@@ -74,8 +74,8 @@ class Place:
         if member.type is not Type.DIRECTORY or not stat.S_ISDIR(old):
             _remove(parent_fd, leaf, old)
         if member.type is Type.SYMLINK:
-            if not member.link or "\0" in member.link:
-                raise InvalidArgumentError(f"{where} is a symlink to nothing")
+            if not 0 < len(os.fsencode(member.link)) <= MAX_PATH_BYTES or "\0" in member.link:
+                raise InvalidArgumentError(f"{where} is a symlink to nothing that can be named")
             os.symlink(member.link, leaf, dir_fd=parent_fd)
             self._own(member, lambda uid, gid: _chown(at, uid, gid))
         elif member.type is Type.DIRECTORY:

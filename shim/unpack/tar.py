@@ -48,6 +48,8 @@ _REFUSED = {
 _FILES = frozenset({"0", "\0", "7"})
 _PAX, _PAX_GLOBAL, _GNU_NAME, _GNU_LINK = "x", "g", "L", "K"
 _EXTENSIONS = frozenset({_PAX, _PAX_GLOBAL, _GNU_NAME, _GNU_LINK})
+_SPARSE = "GNU.sparse."
+_KEPT_RECORDS = frozenset({"path", "linkpath", "size", "uid", "gid", _SPARSE})
 
 
 class TarReader:
@@ -135,7 +137,7 @@ def _member(block: bytes, kind: str, changes: dict[str, str]) -> Member:
     if kind in _FILES:
         kind = Type.DIRECTORY if kind != "7" and name.endswith("/") else Type.FILE
     problem = _REFUSED.get(kind, "" if kind in set(Type) else f"is of the unknown type {kind!r}")
-    if any(key.startswith("GNU.sparse.") for key in changes):
+    if _SPARSE in changes:
         problem = _REFUSED["S"]
     if problem:
         raise InvalidArgumentError(f"tar member {name[:200]!r} {problem}")
@@ -195,7 +197,10 @@ def _check_sum(block: bytes) -> None:
 
 
 def _pax(data: bytes) -> dict[str, str]:
-    """Read records of the form `length key=value\\n`, where the length counts all of it."""
+    """Read records of the form `length key=value\\n`, where the length counts all of it.
+
+    Only those that mean something to us are kept, so that no number of headers fills the memory.
+    """
     records = {}
     while data and data != b"\0" * len(data):
         digits, separator, _ = data[:20].partition(b" ")
@@ -204,6 +209,8 @@ def _pax(data: bytes) -> dict[str, str]:
         key, equals, value = record[:-1].partition(b"=")
         if length > len(data) or not equals or record[-1:] != b"\n":
             raise InvalidArgumentError("tar has a malformed extended header")
-        records[_text(key)] = _text(value)
+        name = _SPARSE if key.startswith(_SPARSE.encode()) else _text(key)
+        if name in _KEPT_RECORDS:
+            records[name] = _text(value)
         data = data[length:]
     return records

@@ -76,18 +76,23 @@ def test_images_of_containerd_are_warmed_and_outlive_a_pruning_until_they_go(
     archive = tmp_path / "warm.tar"
     name = "registry.example/warm:1"
     packed = node.must("pack", module, "-t", name, "-o", archive, "--output", "json").json
-    containerd.ctr("images", "import", "--no-unpack", archive)
+    # Not CRI's: it gives each image a second name.
+    there = {"namespace": containerd.name}
+    containerd.ctr("images", "import", "--no-unpack", archive, **there)
+    address = ("--address", str(containerd.address))
     try:
-        [warmed] = tandem(containerd, "cache", "warm", name, "--address", str(containerd.address))
+        [warmed] = tandem(
+            containerd, "cache", "warm", name, "--namespace", containerd.name, *address
+        )
         assert warmed["compiled"] is True
         assert warmed["image"] == name
         entry = find(containerd, warmed["digest"])
         assert entry["images"] == [packed["digest"]]
-        tandem(containerd, "cache", "prune", "--address", str(containerd.address))
+        tandem(containerd, "cache", "prune", *address)
         assert find(containerd, warmed["digest"]) == entry
     finally:
-        containerd.ctr("images", "rm", "--sync", name)
-    done = tandem(containerd, "cache", "prune", "--address", str(containerd.address))
+        containerd.ctr("images", "rm", "--sync", name, **there)
+    done = tandem(containerd, "cache", "prune", *address)
     assert warmed["digest"] in {each["digest"] for each in done["removed"]}
     assert find(containerd, warmed["digest"]) is None
 

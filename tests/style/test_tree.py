@@ -35,6 +35,10 @@ TESTED_IN = {
     "shim/cli/registry_options.py": "tests/integration/test_tandem_images.py",
     "shim/cli/rm.py": "tests/integration/test_tandem_images.py",
     "shim/cli/version.py": "tests/unit/cli/test_group.py",
+    "shim/content/alive.py": "tests/cri/test_compile.py",
+    "shim/content/named.py": "tests/artifacts/test_warm.py",
+    "shim/content/survey.py": "tests/artifacts/test_warm.py",
+    "shim/content/client.py": "tests/artifacts/test_content.py",
     "shim/daemon/__main__.py": "tests/integration/test_daemon.py",
     "shim/daemon/gateway.py": "tests/integration/test_gateway.py",
     "shim/daemon/serving.py": "tests/integration/test_daemon.py",
@@ -63,6 +67,8 @@ TESTED_IN = {
     "shim/oci/layers.py": "tests/unit/oci/test_artifact.py",
     "shim/process/stdio.py": "tests/integration/test_stdio.py",
     "shim/unpack/place.py": "tests/unit/unpack/test_tree.py",
+    "shim/watcher/listener.py": "tests/artifacts/test_warm.py",
+    "shim/watcher/main.py": "tests/artifacts/test_warm.py",
 }
 # Modules that no test of this repository's machine part can ask alone, with the reason.
 UNTESTED_ALONE = {

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import tarfile
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -78,6 +79,46 @@ def test_malformed_pax_records_are_refused(records: bytes) -> None:
     data = header.tobuf() + records.ljust(512, b"\0") + tarfile.TarInfo("y").tobuf() + bytes(1024)
     with pytest.raises(InvalidArgumentError, match=r"extended header|for its"):
         read(data)
+
+
+def test_sparse_file_of_pax_is_refused() -> None:
+    header = tarfile.TarInfo("x")
+    header.pax_headers = {"GNU.sparse.major": "1"}
+    with pytest.raises(InvalidArgumentError, match="sparse"):
+        read(header.tobuf(tarfile.PAX_FORMAT) + bytes(1024))
+
+
+def test_headers_without_a_meaning_do_not_fill_the_memory() -> None:
+    def header(number: int) -> bytes:
+        record = b" k%06d=%s\n" % (number, b"v" * 1_000_000)
+        record = b"%d" % (len(record) + 7) + record
+        info = tarfile.TarInfo("x")
+        info.type, info.size = tarfile.XGLTYPE, len(record)
+        return info.tobuf() + record + bytes(-len(record) % 512)
+
+    class Headers(io.RawIOBase):
+        """Sixty of them, one after the other, without holding more than one."""
+
+        def __init__(self) -> None:
+            self._number = 0
+            self._present = io.BytesIO()
+
+        def read(self, size: int = -1) -> bytes:
+            data = self._present.read(size)
+            if not data and self._number < 60:
+                self._number += 1
+                self._present = io.BytesIO(header(self._number))
+                data = self._present.read(size)
+            return data
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidArgumentError, match="cut short"):
+            list(TarReader(Headers(), Budget(1 << 30, 100)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 << 20
 
 
 @given(st.binary(max_size=2048))

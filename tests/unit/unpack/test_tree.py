@@ -1,15 +1,21 @@
 """Unpacking on the real kernel: honest layers, and every shape of dishonest ones."""
 
+import contextlib
 import errno
+import io
 import os
+import signal
 import stat
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shim.errdefs import (
     InternalError,
@@ -19,8 +25,7 @@ from shim.errdefs import (
     ShimError,
 )
 from shim.oci.artifact import Contents, File
-from shim.unpack.tree import Limits, unpack
-from tests.unit.unpack import archives
+from shim.unpack.tree import TEMPORARY_PREFIX, Limits, unpack
 from tests.unit.unpack.archives import Entry, Store, directory, file, hardlink, packed, symlink, tar
 
 Unpack = Callable[..., Path]
@@ -140,6 +145,7 @@ def test_modes_and_owners(run: Unpack, store: Store) -> None:
         ([file(".wh...")], "whiteout of nothing"),
         ([file("d/.wh.")], "whiteout of nothing"),
         ([symlink("s", "")], "symlink to nothing"),
+        ([symlink("s", "t/" * 2050)], "symlink to nothing"),
     ],
 )
 def test_hostile_member_is_refused(run: Unpack, entries: list[Entry], problem: str) -> None:
@@ -302,6 +308,29 @@ def test_what_is_there_is_left(run: Unpack, store: Store) -> None:
     assert tree(place) == {"first": "data"}
 
 
+def test_kill_leaves_nothing_that_looks_whole(tmp_path: Path, store: Store) -> None:
+    contents = store.layers(tar([file("first"), file("second", b"x" * 200_000)]))
+
+    class Deadly(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 100_000:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().read(size)
+
+    (blob,) = store.blobs.values()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            unpack(contents, lambda _: Deadly(blob), tmp_path / "files")
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    (left,) = os.listdir(tmp_path)
+    assert left.startswith(TEMPORARY_PREFIX)
+    unpack(contents, store.open_blob, tmp_path / "files")
+    assert (tmp_path / "files" / "first").read_text() == "data"
+
+
 def test_full_disk_is_told(run: Unpack, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(fd: int, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "full")
@@ -316,6 +345,28 @@ def test_missing_parent(tmp_path: Path, store: Store) -> None:
         unpack(store.layers(), store.open_blob, tmp_path / "missing" / "x")
 
 
-def test_store_of_these_tests_is_honest(store: Store) -> None:
-    assert store.open_blob(store.add(b"x")).read() == b"x"
-    assert archives.file("x") == ("x", b"0", b"data")
+NAMES = st.lists(st.sampled_from(["a", "b", ".wh.a", ".wh..wh..opq", "..", ".", ""]), max_size=4)
+PATHS = NAMES.map("/".join)
+ENTRIES = st.one_of(
+    st.builds(file, PATHS),
+    st.builds(directory, PATHS),
+    st.builds(symlink, PATHS, PATHS.map(lambda path: f"../../{path}")),
+    st.builds(hardlink, PATHS, PATHS),
+)
+
+
+@given(st.lists(st.lists(ENTRIES, max_size=6), max_size=3))
+def test_any_layers_stay_inside(layers: list[list[Entry]]) -> None:
+    store = Store()
+    with tempfile.TemporaryDirectory() as directory:
+        top = Path(directory)
+        (top / "a").mkdir()
+        (top / "b").write_text("mine")
+        (top / "place").mkdir()
+        with contextlib.suppress(InvalidArgumentError):
+            contents = store.layers(*(tar(layer) for layer in layers))
+            unpack(contents, store.open_blob, top / "place" / "files")
+        assert sorted(os.listdir(top)) == ["a", "b", "place"]
+        assert os.listdir(top / "a") == []
+        assert (top / "b").read_text() == "mine"
+        assert os.listdir(top / "place") in ([], ["files"])
