@@ -1,13 +1,12 @@
 """`tandem cache`: what is in the node's cache of compiled modules; shrinking and warming it."""
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from shim.cli.group import COMMANDS
-from shim.cli.node import node_config, node_store
+from shim.cli.node import node_config
 from shim.cli.output import duration_text, output_option, print_json, print_table, size_text
 from shim.cli.progress import waiting
 from shim.errdefs import ShimError
@@ -61,8 +60,9 @@ def ls(output: str) -> None:
 def prune(*, everything: bool, address: str | None, output: str) -> None:
     """Remove what is of no use any more: other engines' code, and what gone images left.
 
-    An image is gone when neither containerd nor this node's image store has it. Where containerd
-    cannot be asked, nothing counts as gone. Pods that run are not disturbed.
+    An image is gone when containerd has it no more; what `compile` and `run` made of files and of
+    this node's own images is not gone with any. Where containerd cannot be asked, nothing counts as
+    gone. Pods that run are not disturbed.
 
     JSON: removed (as `ls` lists them), freed (bytes).
     """
@@ -145,24 +145,11 @@ def _members(entry: Any) -> dict[str, Any]:
 
 
 def _alive_images(address: str) -> frozenset[str] | None:
-    """The digests of all images here; None where containerd does not say."""
+    """The digests of all images of containerd's; None where it does not say."""
     from shim.content.survey import Surveyor
 
     try:
-        containerds = Surveyor(address).look().alive
+        return Surveyor(address).look().alive
     except ShimError as error:
         click.echo(f"tandem: warning: no image counts as gone: {error}", err=True)
         return None
-    return containerds | frozenset(_own_images())
-
-
-def _own_images() -> Sequence[str]:
-    from shim.images.closure import closure
-
-    store, found = node_store(), []
-    for target in store.images().values():
-        try:
-            found += [manifest.digest for manifest in closure(store, target, whole=False)[0]]
-        except ShimError:
-            found.append(target.digest)
-    return found

@@ -10,7 +10,7 @@ from shim.cli.node import node_config, node_store
 from shim.cli.output import duration_text, output_option, print_json, size_text
 from shim.cli.progress import waiting
 from shim.errdefs import InvalidArgumentError
-from shim.images.subject import Form, load_subject
+from shim.images.subject import load_subject
 
 
 @named("compile")
@@ -33,10 +33,9 @@ def command(subject: str, output: str) -> None:
         raise InvalidArgumentError(f"{subject}: {found.problem}")
     config = node_config()
     cache, limits = node_cache(config), compile_limits(config)
-    image = found.digest if found.form in {Form.ARTIFACT, Form.IMAGE} else None
     done: list[dict[str, Any]] = []
     for module in found.modules:
-        source = BytesSource(module.binary, module.digest.removeprefix("sha256:"), image)
+        source = BytesSource(module.binary, module.digest.removeprefix("sha256:"))
         began = time.monotonic()
         with waiting(f"compile {module.name}") as tick:
             loaded = load_module(source, cache, limits, tick)

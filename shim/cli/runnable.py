@@ -89,14 +89,14 @@ def _of_artifact(
         entrypoint="",
         args=tuple(args),
         env=choice.env,
-        layers=_unpacked(store, contents, artifact.digest),
+        layers=_unpacked(store, contents),
     )
 
 
 def _of_image(
     store: Store, reference: Reference, target: Descriptor, args: Sequence[str], entrypoint: str
 ) -> Runnable:
-    digest, manifest = manifest_of(store, str(reference), target)
+    _, manifest = manifest_of(store, str(reference), target)
     config = parse_config(store.read(manifest.config))
     words = [entrypoint] if entrypoint else [*config.entrypoint]
     words += args or (() if entrypoint else config.cmd)
@@ -110,14 +110,15 @@ def _of_image(
         entrypoint=words[0],
         args=tuple(words[1:]),
         env=config.env,
-        layers=_unpacked(store, Contents(layers=manifest.layers), digest),
+        layers=_unpacked(store, Contents(layers=manifest.layers)),
         workdir=config.working_dir,
     )
 
 
-def _unpacked(store: Store, contents: Contents, image: str) -> tuple[str, ...]:
+def _unpacked(store: Store, contents: Contents) -> tuple[str, ...]:
+    """Unpack files; of no image, as `BytesSource` has it."""
     cache = node_cache(node_config())
     # The descriptor stays open, which is what holds the tree.
-    if trees.make(cache, contents, image, store.open) is None:
+    if trees.make(cache, contents, "", store.open) is None:
         return ()
     return (str(cache.layers.path(contents.key) / _FILES),)

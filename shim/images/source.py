@@ -1,20 +1,23 @@
 """A module of an image in the store, or of a file, as a loader wants it: bytes with a digest."""
 
 from shim.aot.cache import Artefact, Cache
-from shim.aot.source import JSON, Loaded
-from shim.errdefs import ResourceExhaustedError
+from shim.aot.source import JSON, Loaded, too_large
 
 
 class BytesSource:
-    """A module that was read and verified already; `image` is its image's manifest's digest."""
+    """A module that was read and verified already.
+
+    It says no image, whichever it came from: the images that entries of the cache follow are
+    containerd's, and what one of ours left would seem to be gone.
+    """
 
     kept_fds: tuple[int, ...] = ()
+    image = None
 
-    def __init__(self, binary: bytes, digest: str, image: str | None = None) -> None:
+    def __init__(self, binary: bytes, digest: str) -> None:
         """Take a module and its sha256 in hex."""
         self._binary = binary
         self.digest = digest
-        self.image = image
 
     def find(self, cache: Cache) -> Loaded | None:
         """Its artefact, by its digest."""
@@ -31,7 +34,7 @@ class BytesSource:
             ResourceExhaustedError: it has more bytes than that.
         """
         if len(self._binary) > max_bytes:
-            raise ResourceExhaustedError(f"the module has {len(self._binary)} bytes")
+            raise too_large(len(self._binary), max_bytes)
         return self._binary
 
     def remember(self, cache: Cache, artefact: Artefact) -> None:

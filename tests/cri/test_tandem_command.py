@@ -77,8 +77,7 @@ def test_images_of_containerd_are_warmed_and_outlive_a_pruning_until_they_go(
     name = "registry.example/warm:1"
     packed = node.must("pack", module, "-t", name, "-o", archive, "--output", "json").json
     # Not CRI's: it gives each image a second name.
-    there = {"namespace": containerd.name}
-    containerd.ctr("images", "import", "--no-unpack", archive, **there)
+    containerd.ctr("images", "import", "--no-unpack", archive, namespace=containerd.name)
     address = ("--address", str(containerd.address))
     try:
         [warmed] = tandem(
@@ -91,7 +90,7 @@ def test_images_of_containerd_are_warmed_and_outlive_a_pruning_until_they_go(
         tandem(containerd, "cache", "prune", *address)
         assert find(containerd, warmed["digest"]) == entry
     finally:
-        containerd.ctr("images", "rm", "--sync", name, **there)
+        containerd.ctr("images", "rm", "--sync", name, namespace=containerd.name)
     done = tandem(containerd, "cache", "prune", *address)
     assert warmed["digest"] in {each["digest"] for each in done["removed"]}
     assert find(containerd, warmed["digest"]) is None
