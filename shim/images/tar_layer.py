@@ -39,7 +39,7 @@ def parse_addition(text: str) -> Addition:
     parts = destination.split("/")
     if parts[0] or {".", ".."} & set(parts) or "\0" in destination:
         raise InvalidArgumentError(
-            f"destination {destination[:200]!r} must be an absolute path without . and .."
+            f"destination {destination[:200]!r} must be absolute, and no part of it . or .. itself"
         )
     return Addition("/" + "/".join(filter(None, parts)), source)
 
@@ -55,12 +55,12 @@ def write_tar(additions: Sequence[Addition], output: IO[bytes]) -> None:
     for addition in additions:
         for name, source in _walk(addition):
             if name in entries and not _both_directories(entries[name], source):
-                raise InvalidArgumentError(f"/{name} is added twice")
+                raise InvalidArgumentError(f"file /{name} is added twice")
             entries[name] = source
     for name in list(entries):
         for parent in Path(name).parents:
             if parent != Path() and not _both_directories(entries.setdefault(str(parent), None)):
-                raise InvalidArgumentError(f"/{parent} is added as a file and as a directory")
+                raise InvalidArgumentError(f"path /{parent} is added as a file and as a directory")
     with tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name in sorted(entries):
             _write(archive, name, entries[name])

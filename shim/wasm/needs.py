@@ -63,7 +63,7 @@ class Outside:
 
 
 _OUTGOING = Need("outgoing-http", provided=True, note="requests to other servers")
-_SERVING = Need("serving-http", provided=False, note="Tandem does not serve HTTP by components yet")
+_SERVING = Need("serving-http", provided=True, note="a fresh instance answers each request")
 _SOCKETS = Need("sockets", provided=False, note="wasmtime 50's C API denies every socket")
 _THREADS = Need("threads", provided=False, note="there is no way to start a thread")
 _WASI_0_3 = Need("wasi-0.3", provided=False, note="build it for WASI 0.2")
@@ -152,7 +152,6 @@ def _component(binary: bytes) -> Outside:
     ):
         world = World.HTTP
     needs: list[Need] = [_SERVING] if world is World.HTTP else []
-    refusal = _SERVING.note if world is World.HTTP else ""
     unknown = []
     for name in names.imports:
         if name.startswith("wasi:http/outgoing-handler@0.2"):
@@ -163,7 +162,7 @@ def _component(binary: bytes) -> Outside:
         if ":" in name and not _is_provided(name) and "@0.3" not in name:
             unknown.append(name)
             _add(needs, Need(_feature(name), provided=False, note=_HOST))
-    refusal = _refusal(unknown) or refusal
+    refusal = _refusal(unknown)
     later = [name for name in (*names.imports, *names.exports) if _version(name)[:4] == "0.3."]
     if later:
         _add(needs, _WASI_0_3)

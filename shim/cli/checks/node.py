@@ -127,7 +127,7 @@ def check_engine() -> list[Check]:
     name = hashlib.sha256(key.encode()).hexdigest()[:16]
     return [
         ok("wasmtime", importlib.metadata.version("wasmtime")),
-        ok("wasi:http", "outgoing requests: yes"),
+        ok("wasi:http", "outgoing requests, and serving by components: yes"),
         ok("wasi:sockets", "no: wasmtime 50's C API denies every socket, whatever is configured"),
         ok("WASI 0.3", "no: the C API has none of it"),
         ok("processor", f"{features} features; its part of the cache is {name}"),

@@ -36,7 +36,7 @@ def exported(name: str) -> str:
         ('(module (func (export "f")))', World.LIBRARY, "", ""),
         (guests.UNKNOWN_IMPORTS, World.COMMAND, "0.1", "it imports env.foo and 1 more"),
         (guests.COMPONENT_OK, World.COMMAND, "0.2.3", ""),
-        (guests.COMPONENT_HTTP, World.HTTP, "0.2.0", "does not serve HTTP"),
+        (guests.COMPONENT_HTTP, World.HTTP, "0.2.0", ""),
         (component(), World.LIBRARY, "", ""),
         (component(exported("wasi:cli/run@0.3.0")), World.COMMAND, "0.3.0", "WASI 0.3"),
         (component(imported("wasi:cli/stdin@0.2.9")), World.LIBRARY, "0.2.9", ""),
@@ -91,6 +91,11 @@ def test_a_name_without_a_package_is_no_reason() -> None:
     """It may be a type, which a component only passes on."""
     found = look('(component (import "t" (type (sub resource))))')
     assert found.refusal == ""
+
+
+def test_serving_is_a_need_that_is_met() -> None:
+    [need] = look(guests.COMPONENT_HTTP).needs
+    assert (need.feature, need.provided) == ("serving-http", True)
 
 
 def test_each_need_is_said_once() -> None:
