@@ -30,6 +30,7 @@ class Runnable:
 
     Attributes:
         module: the module's file, or empty where the entry point is in `layers`.
+        function: what to call in it, where the caller's entry point says so.
         name: the guest's first argument, where there is a module.
         entrypoint: a path in the guest's root, with `#function` perhaps; empty with a module.
         args: what follows it.
@@ -39,6 +40,7 @@ class Runnable:
     """
 
     module: str
+    function: str
     name: str
     entrypoint: str
     args: tuple[str, ...]
@@ -82,9 +84,9 @@ def _of_artifact(
     store.read(module)
     contents = artifact.contents(choice.module, with_rootfs=True)
     name = choice.module.name or entrypoint or "module.wasm"
-    function = f"#{choice.function}" if choice.function else ""
     return Runnable(
-        module=f"{store.path(module.digest)}{function}",
+        module=str(store.path(module.digest)),
+        function=choice.function or "",
         name=name,
         entrypoint="",
         args=tuple(args),
@@ -106,6 +108,7 @@ def _of_image(
         )
     return Runnable(
         module="",
+        function="",
         name="",
         entrypoint=words[0],
         args=tuple(words[1:]),
