@@ -26,8 +26,9 @@ def command(subject: str, output: str) -> None:
     judged by names: what it imports, and what Tandem provides.
 
     JSON: subject, form (file, directory, artifact, image), packing, digest, size, platform,
-    entrypoint, env, runs, reason, and modules, a list of: name, digest, size, kind, world, wasi,
-    imports, exports, needs (feature, provided, note), cached, runs, reason.
+    entrypoint, env, files (how many tars and files lie beside the modules), runs, reason, and
+    modules, a list of: name, digest, size, kind, world, wasi, imports, exports, needs (feature,
+    provided, note), cached, runs, reason.
     """
     found = load_subject(subject, node_store)
     cached = cached_digests()

@@ -58,8 +58,8 @@ def command(  # noqa: PLR0913 - an option each
 ) -> None:
     """Pack modules and files as an image.
 
-    Without --compat it is a Wasm artifact of the CNCF's layout, for containerd 1.7.7 and later
-    and for other Wasm tools. With --compat it is an image FROM scratch, for everything that pulls
+    Without --compat it is a Wasm artifact of the CNCF's layout, for containerd 1.7 and later and
+    for other Wasm tools. With --compat it is an image FROM scratch, for everything that pulls
     images. The same input gives the same digest; SOURCE_DATE_EPOCH is the time that it says.
 
     The image goes to the node's image store, or, with -o, to a file for `ctr image import`.

@@ -2,8 +2,10 @@
 
 import itertools
 import resource
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -229,6 +231,44 @@ def test_tls_is_not_left(store: Store, tmp_path: Path) -> None:
         hostile.answers["/v2/a/manifests/1"] = Reply(status=307, headers={"Location": away})
         with pytest.raises(ShimError, match="from TLS to plain HTTP"):
             pull_from(hostile, store, access)
+
+
+def test_ctrl_c_ends_a_pull_and_leaves_nothing_half(
+    hostile: HostileRegistry, tmp_path: Path
+) -> None:
+    tandem = TandemCommand(tmp_path / "node")
+    begun, let_go = threading.Event(), threading.Event()
+
+    def stalls() -> Iterator[bytes]:
+        yield LAYER[:5]
+        begun.set()
+        let_go.wait(60)
+
+    hostile.image(LAYER)
+    hostile.answers[hostile.blob(LAYER)] = Reply(pieces=stalls)
+    code = "import sys; from shim.cli.app import main; sys.exit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "pull", f"{hostile.address}/a:1"],
+        cwd=ROOT,
+        env=tandem.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert begun.wait(60)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    finally:
+        let_go.set()
+        process.kill()
+        process.wait()
+    assert (process.returncode, said.strip()) == (130, "")
+    store = Store(tandem.images)
+    assert (store.images(), list(store.ingest.iterdir())) == ({}, [])
+    hostile.answers[hostile.blob(LAYER)] = Reply(LAYER)
+    assert tandem.must("pull", f"{hostile.address}/a:1", "--output", "json").json["moved"] == len(
+        LAYER
+    )
 
 
 def test_endless_answers_need_no_memory(hostile: HostileRegistry, tmp_path: Path) -> None:
