@@ -1,5 +1,4 @@
-"""What images a containerd has: which of them are Wasm artifacts, and which digests they keep
-alive.
+"""What images a containerd has: which of them hold Wasm, and which digests they keep alive.
 
 Rules: for leaves alone, as the client is; what was read once of an image is not asked for again.
 All or nothing: half of the images would make the others seem gone.
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shim.content.client import Client
+from shim.content.rootfs import find_program
 from shim.content.source import Target
 from shim.errdefs import InvalidArgumentError, NotFoundError, UnimplementedError
 from shim.oci.artifact import load_artifact
@@ -20,7 +20,8 @@ _MAX_DEPTH = 4
 
 @dataclass(frozen=True, slots=True)
 class WasmImage:
-    """An image that is a Wasm artifact, and how many modules it has."""
+    """An image that is a Wasm artifact with `modules` modules, or, with none, an ordinary one that
+    runs a Wasm file."""
 
     namespace: str
     target: Target
@@ -33,7 +34,7 @@ class Survey:
 
     Attributes:
         alive: the digests of their manifests, and of the indexes that lead there.
-        wasm: those that are Wasm artifacts.
+        wasm: those that have something to compile.
     """
 
     alive: frozenset[str]
@@ -43,7 +44,8 @@ class Survey:
 @dataclass(frozen=True, slots=True)
 class _Known:
     digests: frozenset[str]
-    modules: int
+    is_wasm: bool
+    modules: int = 0
 
 
 class Surveyor:
@@ -74,7 +76,7 @@ class Surveyor:
                         continue
                     known[descriptor.digest] = facts
                     alive |= facts.digests
-                    if facts.modules:
+                    if facts.is_wasm:
                         target = Target(name, descriptor)
                         wasm.append(WasmImage(namespace, target, facts.modules))
         self._known = known
@@ -88,15 +90,17 @@ def _facts(target: Descriptor, read: Read) -> _Known | None:
     except NotFoundError:
         return None
     except InvalidArgumentError:
-        return _Known(frozenset({target.digest}), 0)
+        return _Known(frozenset({target.digest}), is_wasm=False)
     try:
         artifact = load_artifact(target, read)
+        if artifact is None:
+            return _Known(digests, find_program(target, read) is not None)
     except NotFoundError:
         return None
     except (InvalidArgumentError, UnimplementedError):
         # what nobody can run is an ordinary image here: whoever tries is told
-        return _Known(digests, 0)
-    return _Known(digests, len(artifact.modules) if artifact else 0)
+        return _Known(digests, is_wasm=False)
+    return _Known(digests, bool(artifact.modules), len(artifact.modules))
 
 
 def _digests(target: Descriptor, read: Read, depth: int = 0) -> Iterator[str]:

@@ -20,9 +20,11 @@ from shim.aot.inventory import Which, prune
 from shim.aot.limits import CompileLimits
 from shim.aot.loader import run_loader
 from shim.aot.report import Loaded, parse_report
+from shim.aot.source import ModuleSource
 from shim.config import Config
 from shim.content.named import NamedImageSource
-from shim.content.source import Target
+from shim.content.rootfs import RootfsSource
+from shim.content.source import Origin, Target
 from shim.errdefs import DeadlineExceededError, ShimError, UnavailableError
 from shim.oci.descriptors import Descriptor
 from shim.process.forking import fork
@@ -79,19 +81,19 @@ class Watcher:
         removed = prune(self._cache, Which.GONE, look.alive, look.taken_ns)
         for entry in removed:
             _log.info("entry removed: its images are gone", digest=entry.digest)
-        wanted = {(image.digest, n): image for image in look.images for n in range(image.modules)}
+        wanted = {
+            (image.digest, number): image
+            for image in look.images
+            for number in range(max(image.modules, 1))
+        }
         self._tried &= wanted.keys()
         for module, image in wanted.items():
             if module not in self._tried:
                 self._warm(module, image)
 
     def _warm(self, module: _Module, image: Image) -> None:
-        target = Target(image.name, Descriptor(image.media_type, image.digest, image.size))
-        source = NamedImageSource(
-            self._address, image.namespace, image.name, module[1], self._cache, target
-        )
         try:
-            loaded = self._load(source)
+            loaded = self._load(self._source(image, module[1]))
         except UnavailableError as error:
             # the next look tries again
             _log.warning("image not compiled", image=image.name, error=str(error))
@@ -106,7 +108,15 @@ class Watcher:
                 _log.info("module compiled", digest=digest, image=image.name)
         self._tried.add(module)
 
-    def _load(self, source: NamedImageSource) -> Loaded:
+    def _source(self, image: Image, number: int) -> ModuleSource:
+        target = Target(image.name, Descriptor(image.media_type, image.digest, image.size))
+        if not image.modules:
+            return RootfsSource(Origin(self._address, image.namespace), target)
+        return NamedImageSource(
+            self._address, image.namespace, image.name, number, self._cache, target
+        )
+
+    def _load(self, source: ModuleSource) -> Loaded:
         report, writer = os.pipe2(os.O_CLOEXEC)
         pid = fork()
         if pid == 0:

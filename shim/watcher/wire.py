@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A Wasm artifact of containerd's: its name, its target, and how many modules it has."""
+    """An image of containerd's that holds Wasm: its name, its target, and how many modules it has;
+    none where it is an ordinary image that runs a Wasm file."""
 
     namespace: str
     name: str
@@ -26,7 +27,7 @@ class Look:
     Attributes:
         taken_ns: when they were asked for, in nanoseconds since the epoch.
         alive: the digests of their manifests and indexes.
-        images: those that are Wasm artifacts.
+        images: those that hold Wasm.
     """
 
     taken_ns: int

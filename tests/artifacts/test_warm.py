@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.artifacts import guests
+from tests.artifacts import guests, image_packings
 from tests.artifacts.artifact_packings import CNCF_CONFIG
 from tests.artifacts.conftest import Node
 from tests.cri.conftest import Stack, start_daemon
@@ -53,9 +53,18 @@ def artifact(*names: str) -> Artifact:
     return packing.manifest(json_blob(CNCF_CONFIG, config), layers, annotated=titles)
 
 
-def artefacts_of(node: Node, name: str) -> list[Path]:
-    digest = hashlib.sha256(guests.module(name, 3)).hexdigest()
+def artefacts_of(node: Node, name: str, status: int = 3) -> list[Path]:
+    digest = hashlib.sha256(guests.module(name, status)).hexdigest()
     return list((node.containerd.folder / "cache").rglob(f"{digest}.module"))
+
+
+def name_by_id(node: Node, image: str) -> str:
+    lines = [line.split() for line in node.containerd.ctr("images", "ls").splitlines()[1:]]
+    digests = {words[0]: words[2] for words in lines}
+    (name,) = (
+        name for name in digests if digests[name] == digests[image] and name.startswith("sha256:")
+    )
+    return name
 
 
 def wait_until_compiled(node: Node, *names: str) -> None:
@@ -99,6 +108,27 @@ def test_pulled_modules_are_compiled_before_any_pod(warm: Node) -> None:
     # the image is gone now
     wait_for("end of the entries", lambda: not artefacts_of(warm, "warm-1"), PATIENCE_S)
     wait_for("end of the entries", lambda: not artefacts_of(warm, "warm-2"), PATIENCE_S)
+
+
+@pytest.mark.parametrize("build", [image_packings.scratch, image_packings.scratch_docker])
+def test_file_of_a_pulled_image_is_compiled_before_any_pod(
+    warm: Node, build: Callable[[str], Artifact]
+) -> None:
+    name = build.__name__
+    with warm.pushed(f"warm/{name}", build(name)) as image:
+        assert warm.pull(image) == ""
+        wait_for("artefact", lambda: artefacts_of(warm, name, guests.STATUS), PATIENCE_S)
+        before = compilations(warm)
+        with (
+            warm.containerd.pod(name.replace("_", "-"), "tandem") as pod,
+            pod.create(ContainerSpec("warm", image)) as container,
+        ):
+            assert container.start().wait().exit_code == guests.STATUS
+            assert container.stdout == name
+        assert compilations(warm) == before
+        # CRI has given it a third name
+        warm.containerd.ctr("images", "rm", "--sync", name_by_id(warm, image))
+    wait_for("end of the entry", lambda: not artefacts_of(warm, name, guests.STATUS), PATIENCE_S)
 
 
 def test_image_with_two_names_keeps_its_entry_until_the_last_is_gone(warm: Node) -> None:
