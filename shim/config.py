@@ -47,6 +47,13 @@ class Containerd:
 
 
 @dataclass(frozen=True, slots=True)
+class Images:
+    """Where the command keeps its own images; containerd's are containerd's business."""
+
+    directory: str = "/var/lib/tandem/images"
+
+
+@dataclass(frozen=True, slots=True)
 class Linux:
     """Linux containers: the OCI runtime's binary, and whether systemd keeps the cgroups."""
 
@@ -68,6 +75,7 @@ class Config:
     cache: Cache = Cache()
     compile: Compile = Compile()
     containerd: Containerd = Containerd()
+    images: Images = Images()
     linux: Linux = Linux()
     shim: Shim = Shim()
 
