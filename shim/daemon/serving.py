@@ -1,4 +1,5 @@
-"""The daemon's child and one launcher: check who it is, read what it asks, do it, answer.
+"""The daemon's child and one launcher, or `tandem run`: check who it is, read what it asks, do it,
+answer.
 
 Rules: an answer is always sent, also for what cannot be read; a launcher that says nothing is
 given up.
@@ -23,11 +24,13 @@ from shim.daemon.request import (
     encode_answer,
     encode_request,
 )
+from shim.daemon.run import accept_run, is_run
 from shim.errdefs import PermissionDeniedError, ShimError
 from shim.oci.spec import parse_spec
 from shim.pod.params import Pod
 from shim.pod.rehearsal import SPEC
 from shim.rundir import RunDir
+from shim.runner.main import Run
 
 _REQUEST_TIMEOUT_S = 10.0
 _PATIENCE_S = 0.1
@@ -35,8 +38,9 @@ _PATIENCE_S = 0.1
 
 def serve_launcher(
     connection: socket.socket, run_dir: RunDir, leave_pool: Callable[[], None]
-) -> Pod | None:
-    """Serve one call; returns the pod whose shim this process has to become, if any.
+) -> Pod | Run | None:
+    """Serve one call; returns the pod whose shim, or the run whose runner, this process has to
+    become, if any.
 
     `leave_pool` is called, maybe twice, when this process cannot serve another call, or waits for a
     slow launcher.
@@ -52,6 +56,8 @@ def serve_launcher(
         except ShimError as error:
             _send(connection, Answer(1, stderr=f"tandem: {error}\n".encode()))
             return None
+        if is_run(request):
+            return accept_run(connection, launcher_pid, request, run_dir, leave_pool)
         launcher = Launcher(launcher_pid, leave_pool)
         outcome = perform(request, run_dir, launcher)
         _send(connection, outcome.answer)

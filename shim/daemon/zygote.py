@@ -25,8 +25,10 @@ from shim.errdefs import ShimError
 from shim.kernel.constants import PR_SET_PDEATHSIG
 from shim.kernel.libc import LINUX
 from shim.pod.main import Host, run_pod
+from shim.pod.params import Pod
 from shim.process.forking import fork
 from shim.rundir import RunDir
+from shim.runner.main import Run, run_guest
 
 _SPARES = 2
 _FORK_RETRY_S = 0.2
@@ -141,9 +143,13 @@ class Zygote:
         while in_pool:
             connection, _ = self._listener.accept()
             with contextlib.suppress(ConnectionError):
-                pod = serve_launcher(connection, self._run_dir, leave_pool)
-                if pod is not None:
-                    run_pod(pod, self._host)
+                match serve_launcher(connection, self._run_dir, leave_pool):
+                    case Pod() as pod:
+                        run_pod(pod, self._host)
+                    case Run() as run:
+                        run_guest(run, self._host)
+                    case None:
+                        pass
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

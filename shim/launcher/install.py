@@ -41,6 +41,7 @@ def install(directory: Path) -> None:
     for name, module in (
         ("tandem-launcher", "shim.launcher.fallback"),
         ("tandemd", "shim.daemon.__main__"),
+        ("tandem", "shim.cli.main"),
     ):
         _write(directory / name, _SCRIPT.format(python=python, path=path, module=module))
         # Compiled now, and not by the first pod's start.
