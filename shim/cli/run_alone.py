@@ -31,8 +31,7 @@ def answer_without_daemon(words: list[str]) -> bytes:
     except UsageError:
         return wire.NOT_UNDERSTOOD
     except (ShimError, OSError) as error:
-        text = f"tandem: {error}\n".encode(errors="replace")
-        return wire.ENDED + bytes([wire.STATUS_FAILED]) + text
+        return wire.pack_end(wire.STATUS_FAILED, f"tandem: {error}\n")
 
 
 def _run_here(words: list[str], run_dir: RunDir) -> bytes:

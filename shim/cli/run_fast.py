@@ -53,8 +53,8 @@ def run_words(words: list[str]) -> int:
         from shim.errdefs import InternalError
 
         raise InternalError(
-            "the node's daemon does not understand this command: it is of another version; end"
-            " tandemd, and the next command starts one of this version"
+            "the node's daemon does not understand this command: something has just been removed,"
+            " or the daemon is of another version; end tandemd, and the next command starts one"
         )
     return status
 
@@ -117,25 +117,26 @@ def converse(connection: _socket.socket) -> bytes:
     for number in (*_FORWARDED, _signal.SIGCONT):
         _signal.signal(number, forward)
     _signal.signal(_signal.SIGTSTP, stop)
-    received = connection.recv(1 << 16)
-    connection.settimeout(None)
-    while chunk := connection.recv(1 << 16):
-        received += chunk
+    answer = b""
+    while wire.unpack_end(answer) is None and (chunk := connection.recv(1 << 16)):
+        answer += chunk
+        connection.settimeout(None)
     for number in (*_FORWARDED, _signal.SIGCONT, _signal.SIGTSTP):
         _signal.signal(number, _signal.SIG_DFL)
-    return received
+    return answer
 
 
 def _finish(answer: bytes) -> int:
-    ended = answer.removeprefix(wire.TAKEN).removeprefix(wire.RUNNING)
-    if ended[:1] != wire.ENDED or len(ended) < 2:
+    end = wire.unpack_end(answer)
+    if end is None:
         from shim.runner.group import sweep
 
         sweep()
         complain("the process that kept the guest is gone, and the guest with it")
         return wire.STATUS_FAILED
-    _write_stderr(ended[2:])
-    return ended[1]
+    status, text = end
+    _write_stderr(text)
+    return status
 
 
 def _open_missing_stdio() -> None:

@@ -56,8 +56,7 @@ def accept_run(
     except ShimError as error:
         leave_pool()
         _close(stdio)
-        text = f"tandem: {error}\n".encode(errors="replace")
-        connection.sendall(wire.ENDED + bytes([wire.STATUS_FAILED]) + text)
+        connection.sendall(wire.pack_end(wire.STATUS_FAILED, f"tandem: {error}\n"))
         return None
     connection.settimeout(None)
     ours = socket.socket(fileno=connection.detach())

@@ -21,8 +21,9 @@ _FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Os", "-static", "-s")
 # -I: nothing of the environment or the working directory, which are containerd's; -S: no site hooks
 # on the start path; -W ignore: containerd takes every byte on stderr for a part of the answer; -OO:
 # without docstrings between them, the objects that a forked process writes to lie on fewer pages
-# (docs/performance.md).
-_SCRIPT = """#!{python} -ISOOWignore
+# (docs/performance.md); the help of a command for people is made of them.
+_FLAGS_FOR_PODS, _FLAGS_FOR_PEOPLE = "-ISOOWignore", "-ISWignore"
+_SCRIPT = """#!{python} {flags}
 import sys
 sys.path[:0] = {path!r}
 from {module} import main
@@ -37,20 +38,21 @@ def install(directory: Path) -> None:
         subprocess.CalledProcessError: there is a C compiler, and it fails.
     """
     path = _import_path()
-    python = Path(sys.executable)
-    for name, module in (
-        ("tandem-launcher", "shim.launcher.fallback"),
-        ("tandemd", "shim.daemon.__main__"),
-        ("tandem", "shim.cli.main"),
+    # Not the virtual environment's, whose site directories the import path names: it looks for
+    # them at each start, which takes 1 ms.
+    python = Path(sys.executable).resolve()
+    for name, module, flags in (
+        ("tandem-launcher", "shim.launcher.fallback", _FLAGS_FOR_PODS),
+        ("tandemd", "shim.daemon.__main__", _FLAGS_FOR_PODS),
+        ("tandem", "shim.cli.main", _FLAGS_FOR_PEOPLE),
     ):
-        _write(directory / name, _SCRIPT.format(python=python, path=path, module=module))
+        _write_script(directory / name, python, flags, path, module)
         # Compiled now, and not by the first pod's start.
         code = f"import sys; sys.path[:0] = {path!r}; import {module}"
-        subprocess.run([python, "-ISOO", "-c", code], check=True)
+        subprocess.run([python, flags, "-c", code], check=True)
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if compiler is None:
-        script = _SCRIPT.format(python=python, path=path, module="shim.launcher.fallback")
-        _write(directory / _SHIM, script)
+        _write_script(directory / _SHIM, python, _FLAGS_FOR_PODS, path, "shim.launcher.fallback")
         return
     new = directory / f".{_SHIM}.new"
     subprocess.run([compiler, *_FLAGS, "-o", new, _SOURCE], check=True)
@@ -61,6 +63,10 @@ def _import_path() -> list[str]:
     """Where this package and its dependencies are."""
     here = str(Path(shim.__file__).parent.parent)
     return [here, *(entry for entry in sys.path if entry.endswith("-packages") and entry != here)]
+
+
+def _write_script(target: Path, python: Path, flags: str, path: list[str], module: str) -> None:
+    _write(target, _SCRIPT.format(python=python, flags=flags, path=path, module=module))
 
 
 def _write(path: Path, text: str) -> None:

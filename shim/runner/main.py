@@ -19,7 +19,7 @@ from pathlib import Path
 from shim.cgroup import locate
 from shim.config import DEFAULT_PATH, PATH_VARIABLE, load_config
 from shim.engine.config import compatibility_key, new_engine
-from shim.errdefs import InvalidArgumentError, ShimError
+from shim.errdefs import InvalidArgumentError, NotFoundError, ShimError
 from shim.instance.init import WasmInit
 from shim.pod import logs
 from shim.pod.main import Host
@@ -57,11 +57,10 @@ def run_guest(run: Run, host: Host) -> None:
     """Keep the guest; returns when it is over and the client has its answer."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    status, text = loop.run_until_complete(_Runner(run, host, loop).run())
-    message = wire.ENDED + bytes([status]) + text.encode(errors="replace")
+    last = loop.run_until_complete(_Runner(run, host, loop).run())
     run.connection.setblocking(True)  # noqa: FBT003 (the socket API's)
     with contextlib.suppress(OSError):
-        run.connection.sendall(message)
+        run.connection.sendall(last)
     run.connection.close()
 
 
@@ -95,19 +94,21 @@ class _Runner:
         self._stopped_by = 0
         self._timed_out = False
 
-    async def run(self) -> tuple[int, str]:
-        """The guest's exit status, and what to tell the user."""
+    async def run(self) -> bytes:
+        """The last message."""
         self._reaper.install(self._loop)
         patience = self._loop.call_later(_PATIENCE_S, self._run.leave_pool)
         task = self._loop.create_task(self._whole_life())
         self._run.connection.setblocking(False)  # noqa: FBT003 (the socket API's)
         self._loop.add_reader(self._run.connection, self._hear, task)
         try:
-            return await task
+            return wire.pack_end(*await task)
         except asyncio.CancelledError:
-            return 128 + self._stopped_by, ""
+            return wire.pack_end(128 + self._stopped_by, "")
+        except NotFoundError:
+            return wire.NOT_UNDERSTOOD
         except (ShimError, OSError) as error:
-            return wire.STATUS_FAILED, f"tandem: {error}\n"
+            return wire.pack_end(wire.STATUS_FAILED, f"tandem: {error}\n")
         finally:
             patience.cancel()
             self._loop.remove_reader(self._run.connection)

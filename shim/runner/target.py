@@ -30,13 +30,15 @@ def open_module(path: str, function: str) -> WasmFile:
     """Open a module of this machine.
 
     Raises:
-        NotFoundError: there is no such file.
-        InvalidArgumentError: it is no Wasm.
+        NotFoundError: there is no such file; maybe an image has that name.
+        InvalidArgumentError: it cannot be read, or is no Wasm.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path[:200]}: no such file or directory") from error
     except OSError as error:
-        raise NotFoundError(f"{path[:200]}: {error.strerror}") from error
+        raise InvalidArgumentError(f"{path[:200]}: {error.strerror}") from error
     try:
         status = os.fstat(fd)
         _require_wasm(path, status, fd)
