@@ -39,7 +39,7 @@ def run(words: list[str]) -> int | None:
         return wire.STATUS_FAILED
     _open_missing_stdio()
     answer = _answer(words)
-    return None if answer == wire.NOT_UNDERSTOOD else _finish(answer)
+    return None if wire.is_not_understood(answer) else _finish(answer)
 
 
 def run_words(words: list[str]) -> int:

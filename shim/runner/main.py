@@ -38,6 +38,7 @@ from shim.runner.target import find_in_root, only_module, open_module, split_fun
 # A start that takes longer is one that compiles: others must not wait for this process.
 _PATIENCE_S = 0.05
 _MAX_SIGNALS_BYTES = 64
+_UMASK = 0o022
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +195,8 @@ class _Runner:
             path, function = split_function(options.target)
             module = open_module(path, options.function or function)
             options = replace(options, name=options.name or Path(path).name)
-        umask = os.umask(0)
-        os.umask(umask)
+        # The caller's is its guest's; what is made for the jail has modes of its own.
+        umask = os.umask(_UMASK)
         spec = build_spec(
             replace(options, name=options.name or options.entrypoint),
             self._run.env,

@@ -43,6 +43,11 @@ def unpack_end(answer: bytes) -> tuple[int, bytes] | None:
     return (end[1], text) if len(text) == int.from_bytes(end[2:4], "little") else None
 
 
+def is_not_understood(answer: bytes) -> bool:
+    """Whether somebody else has to explain, or to run, this command line."""
+    return answer.removeprefix(TAKEN) == NOT_UNDERSTOOD
+
+
 def is_final(answer: bytes) -> bool:
     """Whether a call was served, or ran so far that it must not be repeated."""
     return answer.removeprefix(TAKEN)[:1] in {RUNNING, ENDED, NOT_UNDERSTOOD}
