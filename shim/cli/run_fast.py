@@ -26,6 +26,10 @@ _FORWARDED = (
     _signal.SIGUSR1,
     _signal.SIGUSR2,
 )
+_ENDING = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM)
+
+
+_received: list[int] = []
 
 
 def run(words: list[str]) -> int | None:
@@ -103,6 +107,7 @@ def converse(connection: _socket.socket) -> bytes:
     fd = connection.fileno()
 
     def forward(number: int, _frame: object) -> None:
+        _received.append(number)
         try:
             os.write(fd, bytes([number]))
         except OSError:
@@ -136,6 +141,10 @@ def _finish(answer: bytes) -> int:
         return wire.STATUS_FAILED
     status, text = end
     _write_stderr(text)
+    number = status - 128
+    if number in _received and number in _ENDING:
+        # A shell stops its script at a Ctrl-C only if the program died of it.
+        os.kill(os.getpid(), number)
     return status
 
 
