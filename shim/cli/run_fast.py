@@ -1,11 +1,12 @@
 """`tandem run`'s short way: hand the command line and stdio to a runner of the daemon's, pass
-signals on, exit as the guest did.
+signals on, exit as the guest did. `tandem.c` is the same once more, and faster; what needs words
+begins anew here.
 
 Rules: no imports but what CPython has built in, and `os`: each of the others costs more than the
-rest of this (`socket` 9 ms, `signal` 4 ms; the whole command has about 25 ms). So nothing is
-understood here: the runner reads the command line, and what it does not understand goes on to
-click, whose words are better. Where no daemon serves this call, `shim.cli.run_alone` does what can
-be done.
+rest of this (`socket` 9 ms, `signal` 4 ms), and where no C compiler was, people wait for it. So
+nothing is understood here: the runner reads the command line, and what it does not understand goes
+on to click, whose words are better. Where no daemon serves this call, `shim.cli.run_alone` does
+what can be done.
 """
 
 import _signal  # type: ignore[import-not-found]  # what `signal` wraps
@@ -75,6 +76,15 @@ def _answer(words: list[str]) -> bytes:
     return answer
 
 
+def lost() -> int:
+    """Say that the runner has died; the group of its guest is removed in its place."""
+    from shim.runner.group import sweep
+
+    sweep()
+    complain("the process that kept the guest is gone, and the guest with it")
+    return wire.STATUS_FAILED
+
+
 def complain(text: str) -> None:
     """Say what is wrong."""
     _write_stderr(f"tandem: {text}\n".encode(errors="replace"))
@@ -119,26 +129,26 @@ def converse(connection: _socket.socket) -> bytes:
         forward(_signal.SIGSTOP, frame)
         os.kill(os.getpid(), _signal.SIGSTOP)
 
-    for number in (*_FORWARDED, _signal.SIGCONT):
-        _signal.signal(number, forward)
-    _signal.signal(_signal.SIGTSTP, stop)
+    _handle(forward, stop)
     answer = b""
     while wire.unpack_end(answer) is None and (chunk := connection.recv(1 << 16)):
         answer += chunk
         connection.settimeout(None)
-    for number in (*_FORWARDED, _signal.SIGCONT, _signal.SIGTSTP):
-        _signal.signal(number, _signal.SIG_DFL)
+    _handle(_signal.SIG_DFL, _signal.SIG_DFL)
     return answer
+
+
+def _handle(forward: object, stop: object) -> None:
+    for number in (*_FORWARDED, _signal.SIGCONT, _signal.SIGTSTP):
+        # What is ignored (nohup, a script's background) stays ignored.
+        if _signal.getsignal(number) != _signal.SIG_IGN:
+            _signal.signal(number, stop if number == _signal.SIGTSTP else forward)
 
 
 def _finish(answer: bytes) -> int:
     end = wire.unpack_end(answer)
     if end is None:
-        from shim.runner.group import sweep
-
-        sweep()
-        complain("the process that kept the guest is gone, and the guest with it")
-        return wire.STATUS_FAILED
+        return lost()
     status, text = end
     _write_stderr(text)
     number = status - 128

@@ -21,6 +21,7 @@ from shim.daemon.request import (
 )
 from shim.launcher.install import install
 from tests.integration.installed import (
+    COMMANDS,
     LAUNCHERS,
     TIMEOUT_S,
     Installed,
@@ -283,7 +284,7 @@ def test_launcher_refuses_a_socket_path_that_is_none(
 def test_install_makes_a_static_launcher_and_nothing_else(tmp_path: Path) -> None:
     install(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [*LAUNCHERS, "tandem", "tandemd"]
+        [*LAUNCHERS, *COMMANDS, "tandemd"]
     )
     assert (tmp_path / C_LAUNCHER).read_bytes().startswith(b"\x7fELF")
     for path in tmp_path.iterdir():

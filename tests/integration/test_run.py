@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.installed import TIMEOUT_S, Installed, installed
+from tests.integration.installed import COMMANDS, TIMEOUT_S, Installed, installed
 from tests.support import guests, leaks
 
 pytestmark = pytest.mark.root
@@ -57,19 +57,21 @@ int main(void) {
 def shared() -> Iterator[Installed]:
     with installed() as node:
         leaks.allow_reserve(node.home.socket)
-        node.run("tandem", "run", str(node.directory / "none"))
+        node.run(node.tandem, "run", str(node.directory / "none"))
         yield node
 
 
-@pytest.fixture
-def node(shared: Installed) -> Installed:
+@pytest.fixture(params=COMMANDS)
+def node(shared: Installed, request: pytest.FixtureRequest) -> Installed:
+    """For the C program, and for the Python one that is in its place without a compiler."""
+    shared.tandem = request.param
     return shared
 
 
 def tandem_run(
     node: Installed, *words: str | Path, stdin: bytes = b"", env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    return node.run("tandem", "run", *map(str, words), stdin=stdin, env=env)
+    return node.run(node.tandem, "run", *map(str, words), stdin=stdin, env=env)
 
 
 def module(directory: Path, text: str, name: str = "m.wasm") -> Path:
@@ -86,7 +88,7 @@ def test_exit_status_is_the_guests(node: Installed, tmp_path: Path, code: int) -
 
 def test_arguments_variables_and_streams(node: Installed) -> None:
     echo = guests.compile_c(ECHO)
-    words = ["-e", "A=1=2", "--env=B", echo, "--env", "-x", "", "ä"]
+    words: list[str | Path] = ["-e", "A=1=2", "--env=B", echo, "--env", "-x", "", "ä"]
     done = tandem_run(node, *words, stdin=b"in\0put", env={"B": "mine", "A": "not this"})
     said = f"{echo.name}|--env|-x||ä|A=1=2|B=mine|PATH=|".encode()
     assert (done.returncode, done.stdout, done.stderr) == (5, said + b"in\0put", b"told")
@@ -119,7 +121,7 @@ def test_function_of_a_module(node: Installed, tmp_path: Path) -> None:
 
 def test_relative_path_is_from_where_the_caller_stands(node: Installed, tmp_path: Path) -> None:
     module(tmp_path, guests.HELLO)
-    done = node.run("tandem", "run", "./m.wasm", cwd=tmp_path)
+    done = node.run(node.tandem, "run", "./m.wasm", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, b"hello\n")
 
 
@@ -221,7 +223,7 @@ def test_much_output_through_a_pipe(node: Installed) -> None:
 
 def test_output_that_nobody_reads(node: Installed) -> None:
     process = subprocess.Popen(
-        [node.bin / "tandem", "run", guests.compile_c(WRITE), "64"],
+        [node.bin / node.tandem, "run", guests.compile_c(WRITE), "64"],
         env=node.env(),
         stdout=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
@@ -239,7 +241,7 @@ def test_closed_streams_are_none_of_the_guests(
 ) -> None:
     redirections = " ".join(f"{fd}>&-" for fd in closed)
     path = module(tmp_path, guests.exit_with(5))
-    command = f"exec '{node.bin}/tandem' run '{path}' {redirections}"
+    command = f"exec '{node.bin}/{node.tandem}' run '{path}' {redirections}"
     done = subprocess.run(["sh", "-c", command], env=node.env(), check=False, timeout=TIMEOUT_S)
     assert done.returncode == 5
 
@@ -248,7 +250,7 @@ def test_twenty_at_once(node: Installed) -> None:
     echo = guests.compile_c(ECHO)
     processes = [
         subprocess.Popen(
-            [node.bin / "tandem", "run", echo, str(number)],
+            [node.bin / node.tandem, "run", echo, str(number)],
             env=node.env(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -266,7 +268,15 @@ def test_users_files_and_mask(node: Installed, tmp_path: Path) -> None:
     make = guests.compile_c('#include <stdio.h>\nint main(void) { return !fopen("/d/f", "w"); }')
     (tmp_path / "d").mkdir(mode=0o777)
     os.chown(tmp_path / "d", 1234, 5678)
-    words = [node.bin / "tandem", "run", "--user", "1234:5678", "--dir", f"{tmp_path}/d:/d", make]
+    words: list[str | Path] = [
+        node.bin / node.tandem,
+        "run",
+        "--user",
+        "1234:5678",
+        "--dir",
+        f"{tmp_path}/d:/d",
+        make,
+    ]
     done = subprocess.run(words, env=node.env(), check=False, timeout=TIMEOUT_S, umask=0o077)
     assert done.returncode == 0
     status = (tmp_path / "d" / "f").stat()
@@ -277,7 +287,7 @@ def test_without_root_it_says_what_it_needs(node: Installed, tmp_path: Path) -> 
     path = module(tmp_path, guests.HELLO)
     code = "import os, sys; from shim.cli.run_fast import run; os.setuid(65534)\n"
     code += "sys.exit(run(sys.argv[1:]))"
-    python = [sys.executable, "-c", code, path]
+    python: list[str | Path] = [sys.executable, "-c", code, path]
     done = subprocess.run(python, env=node.env(), capture_output=True, check=False)
     assert done.returncode == 125
     assert b"run needs root" in done.stderr
@@ -287,7 +297,7 @@ def test_signal_that_no_shell_has_a_name_for_ends_the_guest(
     node: Installed, tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        [node.bin / "tandem", "run", module(tmp_path, guests.LOOP)], env=node.env()
+        [node.bin / node.tandem, "run", module(tmp_path, guests.LOOP)], env=node.env()
     )
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)

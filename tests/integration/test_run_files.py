@@ -198,7 +198,7 @@ def test_layers_lie_above_each_other(node: Installed, files: Path, tmp_path: Pat
         (tmp_path / name).mkdir()
         (tmp_path / name / "f").write_text(name)
         (tmp_path / name / name).touch()
-    layers = ["--layer", tmp_path / "low:er", "--layer", tmp_path / "up,per"]
+    layers: list[str | Path] = ["--layer", tmp_path / "low:er", "--layer", tmp_path / "up,per"]
     done = tandem_run(node, *layers, "--name", "app", files, "r", "/f")
     assert outcome(done) == (0, b"up,per", b"")
     done = tandem_run(node, *layers, files, "l", "/")
