@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 from shim.errdefs import InvalidArgumentError
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)(?:i?b?)", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)(?:i?b?)", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+_ID = re.compile(r"\d{1,10}", re.ASCII)
 _MAX_ID = 2**32 - 2
 # A guest that has less dies in the jail's last steps, with no word about it.
 _MIN_MEMORY_BYTES = 1 << 20
@@ -245,7 +246,7 @@ def parse_user(text: str) -> tuple[int, int]:
     """
     uid, _, gid = text.partition(":")
     gid = gid or uid
-    if not (uid.isdecimal() and gid.isdecimal() and max(int(uid), int(gid)) <= _MAX_ID):
+    if not (_ID.fullmatch(uid) and _ID.fullmatch(gid) and max(int(uid), int(gid)) <= _MAX_ID):
         raise UsageError(
             f"--user {text!r} is not UID[:GID]: names are not looked up, a guest has"
             " no user database"

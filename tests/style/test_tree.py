@@ -12,13 +12,22 @@ ROOT = Path(__file__).parent.parent.parent
 # Modules without a test module of their name, and where they are tested instead.
 TESTED_IN = {
     "shim/aot/eviction.py": "tests/unit/aot/test_cache.py",
+    "shim/cli/app.py": "tests/integration/test_run.py",
+    "shim/cli/group.py": "tests/integration/test_run.py",
+    "shim/cli/main.py": "tests/integration/test_run.py",
+    "shim/cli/run.py": "tests/integration/test_run.py",
+    "shim/cli/run_alone.py": "tests/integration/test_run_deaths.py",
+    "shim/cli/run_fast.py": "tests/integration/test_run.py",
+    "shim/cli/run_image.py": "tests/integration/test_run.py",
     "shim/cgroup/directories.py": "tests/unit/cgroup/test_group.py",
     "shim/cgroup/files.py": "tests/unit/cgroup/test_group.py",
     "shim/cgroup/oom.py": "tests/integration/test_cgroup_oom.py",
     "shim/cgroup/settings.py": "tests/unit/cgroup/test_update.py",
     "shim/daemon/__main__.py": "tests/integration/test_daemon.py",
     "shim/daemon/gateway.py": "tests/integration/test_gateway.py",
+    "shim/daemon/run.py": "tests/integration/test_run.py",
     "shim/daemon/serving.py": "tests/integration/test_daemon.py",
+    "shim/daemon/starting.py": "tests/integration/test_launchers.py",
     "shim/daemon/zygote.py": "tests/integration/test_daemon.py",
     "shim/engine/compile.py": "tests/integration/test_engine.py",
     "shim/engine/component.py": "tests/integration/test_engine.py",
@@ -36,6 +45,9 @@ TESTED_IN = {
     "shim/launcher/install.py": "tests/integration/test_launchers.py",
     "shim/pod/loading.py": "tests/integration/test_loading.py",
     "shim/pod/wasm.py": "tests/security/test_exec_jail.py",
+    "shim/runner/group.py": "tests/integration/test_run_deaths.py",
+    "shim/runner/main.py": "tests/integration/test_run.py",
+    "shim/runner/root.py": "tests/integration/test_run_files.py",
     "shim/process/stdio.py": "tests/integration/test_stdio.py",
 }
 # Modules that no test of this repository's machine part can ask alone, with the reason.
