@@ -1,10 +1,9 @@
 """`tandem run`, as click sees it: help, completion, the words for what is wrong, and images.
 
 Rules: what the short way (`shim.cli.run_fast`) has understood never comes here. The command line
-is read a second time, by the same code as there, so that both mean the same.
+is read by the same code as there, so that both mean the same.
 """
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +24,6 @@ from shim.runner.target import split_function
 @click.option(
     "-v",
     "--dir",
-    "directory",
     multiple=True,
     metavar="HOST[:GUEST[:ro]]",
     help="A directory of this machine for the guest.",
@@ -38,33 +36,40 @@ from shim.runner.target import split_function
 )
 @click.option("-u", "--user", metavar="UID[:GID]", help="Whom the guest runs as; default: root.")
 @click.option("--read-only", is_flag=True, help="Let the guest write to no place but its --dir.")
-@click.argument("target", metavar="MODULE|DIRECTORY|IMAGE[#FUNCTION]", required=False)
+@click.argument("target", metavar="MODULE|DIRECTORY|IMAGE[#FUNCTION]", required=True)
 @click.argument("args", nargs=-1, metavar="[ARG]...", type=click.UNPROCESSED)
-def command(**_options: object) -> int:
+def command(
+    target: str, args: tuple[str, ...], **options: str | bool | tuple[str, ...] | None
+) -> int:
     """Run a module, a directory or an image on this machine, in the jail of a pod's container.
 
     No containerd is needed. The guest sees your stdin, stdout and stderr, and of your files what
     --dir hands to it; what it writes elsewhere is gone afterwards. `--dir data` makes it /data in
     the guest, and `--dir .` the guest's root, since a guest's working directory is /. Its network
-    is yours. A directory is the guest's root, read only by a layer above it that is thrown away.
+    is yours. A directory becomes the guest's root, and stays as it is, whatever the guest writes.
 
     Exit status: the guest's own; 137 also for a trap and where the kernel killed it for memory,
     with the reason on stderr; 124 when its time was over, 125 when Tandem could not run it, 128 and
     the signal's number after a signal.
     """
-    return _run(sys.argv[2:])
+    words: list[str] = []
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(flag)
+        elif isinstance(value, tuple):
+            words += (word for each in value for word in (flag, each))
+        elif value:
+            words += [flag, value]
+    try:
+        parsed = parse_words([*words, "--", target, *args])
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
+    return run_words(_with_image(parsed).words())
 
 
 # Options end at the first word that is none; what follows is the guest's, whatever it looks like.
 command.context_settings["allow_interspersed_args"] = False
-
-
-def _run(words: list[str]) -> int:
-    try:
-        options = parse_words(words)
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
-    return run_words(_with_image(options).words())
 
 
 def _with_image(options: RunOptions) -> RunOptions:

@@ -10,23 +10,20 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 
 from shim.daemon import context
 from shim.daemon.request import Request
 from shim.errdefs import ShimError
+from shim.pod.main import Host
 from shim.rundir import RunDir
 from shim.runner import wire
-from shim.runner.main import Run
+from shim.runner.main import Run, run_guest
 from shim.runner.options import UsageError, parse_words
 
 _STDIO_FDS = 3
 # It was sent together with the request.
 _STDIO_TIMEOUT_S = 1.0
-
-
-def is_run(request: Request) -> bool:
-    """Whether a request is a `tandem run`'s."""
-    return request.argv[:1] == (wire.RUN,)
 
 
 def accept_run(
@@ -35,8 +32,8 @@ def accept_run(
     request: Request,
     run_dir: RunDir,
     leave_pool: Callable[[], None],
-) -> Run | None:
-    """The run whose runner this process has to become; None where it was answered already.
+) -> Callable[[Host], None] | None:
+    """The runner that this process has to be; None where the call was answered already.
 
     Raises:
         ConnectionError: the client went away.
@@ -60,7 +57,8 @@ def accept_run(
         return None
     connection.settimeout(None)
     ours = socket.socket(fileno=connection.detach())
-    return Run(ours, options, request.env_map(), stdio, run_dir, leave_pool)
+    run = Run(ours, options, request.env_map(), stdio, run_dir, leave_pool)
+    return partial(run_guest, run)
 
 
 def _receive_stdio(connection: socket.socket) -> list[int]:

@@ -20,15 +20,13 @@ from types import FrameType
 from typing import NoReturn
 
 from shim import sockets
-from shim.daemon.serving import serve_launcher, warm_up
+from shim.daemon.serving import prepare_runs, serve_launcher, warm_up
 from shim.errdefs import ShimError
 from shim.kernel.constants import PR_SET_PDEATHSIG
 from shim.kernel.libc import LINUX
-from shim.pod.main import Host, run_pod
-from shim.pod.params import Pod
+from shim.pod.main import Host
 from shim.process.forking import fork
 from shim.rundir import RunDir
-from shim.runner.main import Run, run_guest
 
 _SPARES = 2
 _FORK_RETRY_S = 0.2
@@ -63,6 +61,7 @@ class Zygote:
         with contextlib.suppress(_StopRequested):
             for _ in range(_REHEARSALS):
                 warm_up(self._run_dir)
+            prepare_runs()
             # What is alive now is alive in every pod shim: keep the collector from touching, and so
             # copying, it.
             gc.collect()
@@ -143,13 +142,9 @@ class Zygote:
         while in_pool:
             connection, _ = self._listener.accept()
             with contextlib.suppress(ConnectionError):
-                match serve_launcher(connection, self._run_dir, leave_pool):
-                    case Pod() as pod:
-                        run_pod(pod, self._host)
-                    case Run() as run:
-                        run_guest(run, self._host)
-                    case None:
-                        pass
+                work = serve_launcher(connection, self._run_dir, leave_pool)
+                if work is not None:
+                    work(self._host)
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

@@ -177,7 +177,7 @@ def test_what_is_not_there_is_named(node: Installed, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "nothing to run"),
+        ((), "Missing argument 'MODULE"),
         (("--", ""), "nothing to run"),
         (("--what", "x"), "No such option '--what'"),
         (("--memory", "much", "x"), "--memory 'much' is no size"),
