@@ -114,6 +114,19 @@ def test_signals_reach_the_guest(node: Installed, number: int, status: int) -> N
     wait_for("the guest's end", lambda: not with_threads())
 
 
+def test_ignored_signal_stays_ignored(node: Installed) -> None:
+    """As nohup has it, and a shell's background."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = begin(node)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    assert finish(ended(process)) == (4, b"")
+
+
 def test_guest_stops_and_goes_on_with_its_client(node: Installed) -> None:
     process = begin(node)
     instance = instance_of(node)
