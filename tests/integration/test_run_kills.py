@@ -123,7 +123,7 @@ def test_client_that_hands_over_no_stdio(node: Installed, tmp_path: Path, said: 
                 with contextlib.suppress(ConnectionResetError):
                     assert client.recv(99) == b""
     assert node.run("tandem", "run", str(module(tmp_path))).stdout == b"hello\n"
-    assert (node.run_dir / "tandemd.log").read_text() == ""
+    assert "Traceback" not in (node.run_dir / "tandemd.log").read_text()
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 9])
