@@ -4,15 +4,17 @@ Rules: what the short way (`shim.cli.run_fast`) has understood never comes here.
 is read by the same code as there, so that both mean the same.
 """
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from shim.cli.group import named
-from shim.cli.run_fast import run_words
+from shim.cli.run_fast import complain, run_words
 from shim.cli.run_image import image_options
 from shim.errdefs import NotFoundError
+from shim.runner import wire
 from shim.runner.options import RunOptions, UsageError, parse_words
 from shim.runner.target import split_function
 
@@ -65,6 +67,9 @@ def command(
         parsed = parse_words([*words, "--", target, *args])
     except UsageError as error:
         raise click.UsageError(str(error)) from error
+    if os.geteuid() != 0:
+        complain("run needs root, which its jail of mounts and control groups is made by: use sudo")
+        return wire.STATUS_FAILED
     return run_words(_with_image(parsed).words())
 
 

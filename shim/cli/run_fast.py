@@ -40,8 +40,8 @@ def run(words: list[str]) -> int | None:
         The exit status, or None where the words are not understood.
     """
     if os.geteuid() != 0:
-        complain("run needs root, which its jail of mounts and control groups is made by: use sudo")
-        return wire.STATUS_FAILED
+        # Help is for everybody; the rest is refused there.
+        return None
     _open_missing_stdio()
     answer = _answer(words)
     return None if wire.is_not_understood(answer) else _finish(answer)

@@ -285,12 +285,13 @@ def test_users_files_and_mask(node: Installed, tmp_path: Path) -> None:
 
 def test_without_root_it_says_what_it_needs(node: Installed, tmp_path: Path) -> None:
     path = module(tmp_path, guests.HELLO)
-    code = "import os, sys; from shim.cli.run_fast import run; os.setuid(65534)\n"
-    code += "sys.exit(run(sys.argv[1:]))"
-    python: list[str | Path] = [sys.executable, "-c", code, path]
-    done = subprocess.run(python, env=node.env(), capture_output=True, check=False)
-    assert done.returncode == 125
-    assert b"run needs root" in done.stderr
+    code = "import os, sys; from shim.cli.run import command\n"
+    code += "os.geteuid = lambda: 65534\n"
+    code += "sys.exit(command.main(sys.argv[1:], standalone_mode=False))"
+    for words, status, said in (([path], 125, b"run needs root"), (["--help"], 0, b"")):
+        argv = [sys.executable, "-c", code, *words]
+        done = subprocess.run(argv, env=node.env(), capture_output=True, check=False)
+        assert (done.returncode, said in done.stderr) == (status, True)
 
 
 def test_signal_that_no_shell_has_a_name_for_ends_the_guest(
