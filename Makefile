@@ -19,7 +19,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml .ci/system-packages.sh
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(BIN)/containerd-shim-tandem-v1: shim/launcher/launcher.c shim/launcher/daemon.h shim/cli/tandem.c shim/launcher/install.py $(VENV)/.ready
+$(BIN)/containerd-shim-tandem-v1: shim/launcher/launcher.c shim/launcher/install.py $(VENV)/.ready
 	$(BIN)/python -m shim.launcher.install $(BIN)
 
 .PHONY: lock

@@ -17,11 +17,6 @@ def main() -> int:
         if status is not None:
             # Nothing is left to be done, and an interpreter's end takes 2 ms.
             os._exit(status)
-    if sys.argv[1:2] == ["run-lost"]:
-        # `tandem.c`'s: the runner has died under it.
-        from shim.cli.run_fast import lost
-
-        return lost()
     from shim.cli.app import main as click_main
 
     return click_main()

@@ -1,12 +1,10 @@
 """`tandem run`'s short way: hand the command line and stdio to a runner of the daemon's, pass
-signals on, exit as the guest did. `tandem.c` is the same once more, and faster; what needs words
-begins anew here.
+signals on, exit as the guest did.
 
 Rules: no imports but what CPython has built in, and `os`: each of the others costs more than the
-rest of this (`socket` 9 ms, `signal` 4 ms), and where no C compiler was, people wait for it. So
-nothing is understood here: the runner reads the command line, and what it does not understand goes
-on to click, whose words are better. Where no daemon serves this call, `shim.cli.run_alone` does
-what can be done.
+rest of this (`socket` 9 ms, `signal` 4 ms), and people wait for it. So nothing is understood here:
+the runner reads the command line, and what it does not understand goes on to click, whose words are
+better. Where no daemon serves this call, `shim.cli.run_alone` does what can be done.
 """
 
 import _signal  # type: ignore[import-not-found]  # what `signal` wraps
@@ -76,7 +74,7 @@ def _answer(words: list[str]) -> bytes:
     return answer
 
 
-def lost() -> int:
+def _lost() -> int:
     """Say that the runner has died; the group of its guest is removed in its place."""
     from shim.runner.group import sweep
 
@@ -148,7 +146,7 @@ def _handle(forward: object, stop: object) -> None:
 def _finish(answer: bytes) -> int:
     end = wire.unpack_end(answer)
     if end is None:
-        return lost()
+        return _lost()
     status, text = end
     _write_stderr(text)
     number = status - 128

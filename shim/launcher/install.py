@@ -1,9 +1,9 @@
 """Installs the executables: `python -m shim.launcher.install DIRECTORY`.
 
-`containerd-shim-tandem-v1` and `tandem` are C programs where a C compiler is, and the Python ones
-in their place where none is; those (`tandem-launcher`, `tandem-cli`) and `tandemd` lie beside them,
-since they look for them there. Rules: each file appears whole, under its name, by rename: a running
-containerd may execute it at any moment.
+`containerd-shim-tandem-v1` is the C launcher where a C compiler is, and the Python one in its
+place where none is; `tandem-launcher` and `tandemd` lie beside it, since the launchers and `tandem`
+look for them there. Rules: each file appears whole, under its name, by rename: a running containerd
+may execute it at any moment.
 """
 
 import shutil
@@ -13,12 +13,9 @@ from pathlib import Path
 
 import shim
 
-_HERE = Path(__file__).parent
-# Their names, their sources, and the Python programs that do the same, more slowly.
-_IN_C = (
-    ("containerd-shim-tandem-v1", _HERE / "launcher.c", "tandem-launcher"),
-    ("tandem", _HERE.parent / "cli" / "tandem.c", "tandem-cli"),
-)
+_SHIM = "containerd-shim-tandem-v1"
+_SOURCE = Path(__file__).with_name("launcher.c")
+_SUBSTITUTE = "tandem-launcher"
 _COMPILERS = ("cc", "gcc", "clang")
 _FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Os", "-static", "-s")
 
@@ -47,9 +44,9 @@ def install(directory: Path) -> None:
     python = Path(sys.executable).resolve()
     scripts: dict[str, str] = {}
     for name, module, flags in (
-        ("tandem-launcher", "shim.launcher.fallback", _FLAGS_FOR_PODS),
+        (_SUBSTITUTE, "shim.launcher.fallback", _FLAGS_FOR_PODS),
         ("tandemd", "shim.daemon.__main__", _FLAGS_FOR_PODS),
-        ("tandem-cli", "shim.cli.main", _FLAGS_FOR_PEOPLE),
+        ("tandem", "shim.cli.main", _FLAGS_FOR_PEOPLE),
     ):
         script = _SCRIPT.format(python=python, flags=flags, path=path, module=module)
         scripts[name] = script
@@ -58,13 +55,12 @@ def install(directory: Path) -> None:
         code = f"import sys; sys.path[:0] = {path!r}; import {module}"
         subprocess.run([python, flags, "-c", code], check=True)
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
-    for name, source, substitute in _IN_C:
-        if compiler is None:
-            _write(directory / name, scripts[substitute])
-            continue
-        new = directory / f".{name}.new"
-        subprocess.run([compiler, *_FLAGS, "-o", new, source], check=True)
-        new.rename(directory / name)
+    if compiler is None:
+        _write(directory / _SHIM, scripts[_SUBSTITUTE])
+        return
+    new = directory / f".{_SHIM}.new"
+    subprocess.run([compiler, *_FLAGS, "-o", new, _SOURCE], check=True)
+    new.rename(directory / _SHIM)
 
 
 def _import_path() -> list[str]:

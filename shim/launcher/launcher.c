@@ -7,10 +7,21 @@
  * the work itself. Rules: static, no library but libc, silent unless the daemon has something to say.
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
 
-#include "daemon.h"
-
+#define DEFAULT_SOCKET "/run/tandem/tandemd.sock"
 #define FALLBACK "tandem-launcher"
 #define MAX_STDIN (4u << 20)
 #define ANSWER_TIMEOUT_S 120
@@ -28,6 +39,17 @@ static int read_all(int fd, void *buffer, size_t size) {
   return 0;
 }
 
+static int write_all(int fd, const void *buffer, size_t size) {
+  for (size_t done = 0; done < size;) {
+    /* MSG_NOSIGNAL would need send(2), which stdout does not have: SIGPIPE is ignored in main instead. */
+    ssize_t n = write(fd, (const char *)buffer + done, size - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return -1;
+    done += (size_t)n;
+  }
+  return 0;
+}
+
 /* containerd's options, or nothing: a terminal, or an action that has no input, is not read. */
 static void read_input(const char *action) {
   if ((strcmp(action, "start") && strcmp(action, "-info")) || isatty(0)) return;
@@ -38,6 +60,24 @@ static void read_input(const char *action) {
     if (n <= 0) return;
     input_size += (size_t)n;
   }
+}
+
+static void append_string(FILE *to, const char *text) { fwrite(text, 1, strlen(text) + 1, to); }
+
+static int send_request(int fd, int argc, char **argv, char **envp) {
+  char cwd[PATH_MAX], *strings = NULL;
+  size_t strings_size = 0;
+  uint32_t envc = 0;
+  if (!getcwd(cwd, sizeof cwd)) return -1;
+  FILE *body = open_memstream(&strings, &strings_size);
+  if (!body) return -1;
+  append_string(body, cwd);
+  for (int i = 0; i < argc; i++) append_string(body, argv[i]);
+  for (; envp[envc]; envc++) append_string(body, envp[envc]);
+  if (fclose(body)) return -1;
+  uint32_t head[5] = {0x314d4454u, (uint32_t)argc, envc, (uint32_t)strings_size, (uint32_t)input_size};
+  if (write_all(fd, head, sizeof head) || write_all(fd, strings, strings_size)) return -1;
+  return write_all(fd, input, input_size);
 }
 
 /* The answer is read to its end before a byte of it is printed: half an answer must not reach containerd. */
@@ -51,14 +91,25 @@ static int copy_answer(int fd) {
 }
 
 static int ask_daemon(int argc, char **argv, char **envp) {
-  int fd = connect_to_daemon(ANSWER_TIMEOUT_S);
-  if (fd < 0 || send_request(fd, argc, argv, envp, input, input_size)) return -1;
+  const char *path = getenv("TANDEM_SOCKET");
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  struct timeval timeout = {.tv_sec = ANSWER_TIMEOUT_S};
+  if (!path || !*path) path = DEFAULT_SOCKET;
+  if (strlen(path) >= sizeof address.sun_path) return -1;
+  strcpy(address.sun_path, path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout)) return -1;
+  if (connect(fd, (struct sockaddr *)&address, sizeof address)) return -1;
+  if (send_request(fd, argc, argv, envp)) return -1;
   return copy_answer(fd);
 }
 
 static void exec_fallback(char **argv) {
-  char path[PATH_MAX];
-  if (!path_beside(path, sizeof path, FALLBACK)) return;
+  char path[PATH_MAX + sizeof FALLBACK];
+  ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
+  if (n <= 0) return;
+  path[n] = 0;
+  strcpy(strrchr(path, '/') + 1, FALLBACK);
   int copy = memfd_create("stdin", 0);
   if (input_size && (copy < 0 || write_all(copy, input, input_size) || lseek(copy, 0, SEEK_SET) || dup2(copy, 0) < 0)) return;
   close(copy);

@@ -17,7 +17,6 @@ from tests.support.tandem_home import TandemHome
 from tests.support.ttrpc_client import ClosedError, TtrpcClient
 
 BIN = Path(__file__).parent.parent.parent / ".venv" / "bin"
-COMMANDS = ("tandem", "tandem-cli")
 LAUNCHERS = ("containerd-shim-tandem-v1", "tandem-launcher")
 TASK = "containerd.task.v2.Task"
 TIMEOUT_S = 30.0
@@ -30,8 +29,6 @@ class Installed:
         self.bin = bin_directory
         self.home = TandemHome(directory)
         self.directory = directory
-        # Which of COMMANDS is asked.
-        self.tandem = COMMANDS[0]
         self.run_dir = self.home.run_dir
         self._addresses: set[str] = set()
 
@@ -119,6 +116,6 @@ def executables(directory: Path) -> Path:
     """A copy of the installed executables, for a test to spoil."""
     copy = directory / "bin"
     copy.mkdir()
-    for name in (*LAUNCHERS, *COMMANDS, "tandemd"):
+    for name in (*LAUNCHERS, "tandem", "tandemd"):
         shutil.copy2(BIN / name, copy / name)
     return copy

@@ -21,7 +21,6 @@ from shim.daemon.request import (
 )
 from shim.launcher.install import install
 from tests.integration.installed import (
-    COMMANDS,
     LAUNCHERS,
     TIMEOUT_S,
     Installed,
@@ -284,7 +283,7 @@ def test_launcher_refuses_a_socket_path_that_is_none(
 def test_install_makes_a_static_launcher_and_nothing_else(tmp_path: Path) -> None:
     install(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [*LAUNCHERS, *COMMANDS, "tandemd"]
+        [*LAUNCHERS, "tandem", "tandemd"]
     )
     assert (tmp_path / C_LAUNCHER).read_bytes().startswith(b"\x7fELF")
     for path in tmp_path.iterdir():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.installed import COMMANDS, TIMEOUT_S, Installed, installed
+from tests.integration.installed import TIMEOUT_S, Installed, installed
 from tests.support import guests, leaks
 
 pytestmark = pytest.mark.root
@@ -54,24 +54,17 @@ int main(void) {
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Installed]:
+def node() -> Iterator[Installed]:
     with installed() as node:
         leaks.allow_reserve(node.home.socket)
-        node.run(node.tandem, "run", str(node.directory / "none"))
+        node.run("tandem", "run", str(node.directory / "none"))
         yield node
-
-
-@pytest.fixture(params=COMMANDS)
-def node(shared: Installed, request: pytest.FixtureRequest) -> Installed:
-    """For the C program, and for the Python one that is in its place without a compiler."""
-    shared.tandem = request.param
-    return shared
 
 
 def tandem_run(
     node: Installed, *words: str | Path, stdin: bytes = b"", env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    return node.run(node.tandem, "run", *map(str, words), stdin=stdin, env=env)
+    return node.run("tandem", "run", *map(str, words), stdin=stdin, env=env)
 
 
 def module(directory: Path, text: str, name: str = "m.wasm") -> Path:
@@ -121,7 +114,7 @@ def test_function_of_a_module(node: Installed, tmp_path: Path) -> None:
 
 def test_relative_path_is_from_where_the_caller_stands(node: Installed, tmp_path: Path) -> None:
     module(tmp_path, guests.HELLO)
-    done = node.run(node.tandem, "run", "./m.wasm", cwd=tmp_path)
+    done = node.run("tandem", "run", "./m.wasm", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, b"hello\n")
 
 
@@ -223,7 +216,7 @@ def test_much_output_through_a_pipe(node: Installed) -> None:
 
 def test_output_that_nobody_reads(node: Installed) -> None:
     process = subprocess.Popen(
-        [node.bin / node.tandem, "run", guests.compile_c(WRITE), "64"],
+        [node.bin / "tandem", "run", guests.compile_c(WRITE), "64"],
         env=node.env(),
         stdout=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
@@ -241,7 +234,7 @@ def test_closed_streams_are_none_of_the_guests(
 ) -> None:
     redirections = " ".join(f"{fd}>&-" for fd in closed)
     path = module(tmp_path, guests.exit_with(5))
-    command = f"exec '{node.bin}/{node.tandem}' run '{path}' {redirections}"
+    command = f"exec '{node.bin}/tandem' run '{path}' {redirections}"
     done = subprocess.run(["sh", "-c", command], env=node.env(), check=False, timeout=TIMEOUT_S)
     assert done.returncode == 5
 
@@ -250,7 +243,7 @@ def test_twenty_at_once(node: Installed) -> None:
     echo = guests.compile_c(ECHO)
     processes = [
         subprocess.Popen(
-            [node.bin / node.tandem, "run", echo, str(number)],
+            [node.bin / "tandem", "run", echo, str(number)],
             env=node.env(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -269,7 +262,7 @@ def test_users_files_and_mask(node: Installed, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir(mode=0o777)
     os.chown(tmp_path / "d", 1234, 5678)
     words: list[str | Path] = [
-        node.bin / node.tandem,
+        node.bin / "tandem",
         "run",
         "--user",
         "1234:5678",
@@ -298,7 +291,7 @@ def test_signal_that_no_shell_has_a_name_for_ends_the_guest(
     node: Installed, tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        [node.bin / node.tandem, "run", module(tmp_path, guests.LOOP)], env=node.env()
+        [node.bin / "tandem", "run", module(tmp_path, guests.LOOP)], env=node.env()
     )
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.installed import COMMANDS, TIMEOUT_S, Installed, executables, installed
+from tests.integration.installed import TIMEOUT_S, Installed, executables, installed
 from tests.support import guests, leaks
 from tests.support.waiting import wait_for
 
@@ -34,11 +34,9 @@ int main(void) {
 Process = subprocess.Popen[bytes]
 
 
-@pytest.fixture(params=COMMANDS)
-def node(request: pytest.FixtureRequest) -> Iterator[Installed]:
-    """A node for the C program, and for the Python one that is in its place without a compiler."""
+@pytest.fixture
+def node() -> Iterator[Installed]:
     with installed() as node:
-        node.tandem = request.param
         leaks.allow_reserve(node.home.socket)
         yield node
 
@@ -46,13 +44,13 @@ def node(request: pytest.FixtureRequest) -> Iterator[Installed]:
 @pytest.fixture
 def daemon(node: Installed) -> None:
     """A daemon that runs, and is no child of a client that a test has to do with."""
-    node.run(node.tandem, "run", "none")
+    node.run("tandem", "run", "none")
 
 
 def begin(node: Installed, *words: str | Path) -> Process:
     """A guest that runs, and waits for input."""
     process = subprocess.Popen(
-        [node.bin / node.tandem, "run", *words, guests.compile_c(READY)],
+        [node.bin / "tandem", "run", *words, guests.compile_c(READY)],
         env=node.env(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -205,7 +203,7 @@ def test_guest_that_is_killed(node: Installed) -> None:
 def test_terminal_is_the_guests(node: Installed) -> None:
     """It reads what is typed, and Ctrl-C and Ctrl-\\ end it, as any program's."""
     for key, code in ((b"\x03", -signal.SIGINT), (b"\x1c", 128 + signal.SIGQUIT)):
-        command = [str(node.bin / node.tandem), "run", str(guests.compile_c(READY))]
+        command = [str(node.bin / "tandem"), "run", str(guests.compile_c(READY))]
         pid, master = pty.fork()
         if pid == 0:
             os.execve(command[0], command, node.env())
@@ -232,7 +230,7 @@ def read_until(master: int, wanted: bytes) -> None:
 def hello(node: Installed, tmp_path: Path) -> subprocess.CompletedProcess[bytes]:
     path = tmp_path / "hello.wasm"
     path.write_bytes(guests.binary(guests.HELLO))
-    return node.run(node.tandem, "run", "--memory", "64Mi", str(path))
+    return node.run("tandem", "run", "--memory", "64Mi", str(path))
 
 
 def test_daemon_is_started_where_none_is(node: Installed, tmp_path: Path) -> None:
@@ -271,7 +269,7 @@ def test_without_a_daemon_it_runs_all_the_same(tmp_path: Path) -> None:
         process.kill()
         process.communicate()
         wait_for("the guest's end", lambda: not alive(instance))
-        assert b"No such option" in node.run(node.tandem, "run", "--what").stderr
+        assert b"No such option" in node.run("tandem", "run", "--what").stderr
 
 
 def test_daemon_that_hangs_up_is_done_without(node: Installed, tmp_path: Path) -> None:
@@ -285,7 +283,7 @@ def test_daemon_that_hangs_up_is_done_without(node: Installed, tmp_path: Path) -
         listener.listen()
         path = tmp_path / "hello.wasm"
         process = subprocess.Popen(
-            [node.bin / node.tandem, "run", path], env=node.env(), stdout=subprocess.PIPE
+            [node.bin / "tandem", "run", path], env=node.env(), stdout=subprocess.PIPE
         )
         listener.settimeout(TIMEOUT_S)
         while process.poll() is None:
@@ -301,7 +299,7 @@ def test_daemon_that_hangs_up_is_done_without(node: Installed, tmp_path: Path) -
 def test_signal_while_it_compiles(node: Installed, tmp_path: Path) -> None:
     assert hello(node, tmp_path).returncode == 0
     process = subprocess.Popen(
-        [node.bin / node.tandem, "run", guests.cpython_wasm(), "-c", "print(1)"],
+        [node.bin / "tandem", "run", guests.cpython_wasm(), "-c", "print(1)"],
         env=node.env(),
         stdout=subprocess.PIPE,
     )
