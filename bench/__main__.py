@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import artifact, density, launcher, module, start, stdio, tasks
+from bench import artifact, density, launcher, module, run, start, stdio, tasks
 from bench.node import Node, isolate
 from bench.result import Result, print_table
 from tests.support import guests
@@ -32,6 +32,8 @@ _BENCHMARKS = {
     "density": _Benchmark(density.run, 50),
     "launcher": _Benchmark(launcher.run, 40),
     "module": _Benchmark(module.run, 20),
+    "run": _Benchmark(run.run, 20),
+    "run-cold": _Benchmark(run.run_cold, 20),
     "stdio": _Benchmark(stdio.run, 10),
     "stdio-wasm": _Benchmark(stdio.run_wasm, 10),
 }

@@ -16,12 +16,14 @@ class CompileLimits:
         timeout_s: of wall time for finding the module, and as much again for compiling it.
         parallel: how many modules are compiled at once on the node.
         wait_s: of wall time for others that compile this module, or as many as may at once.
+        in_background: whether everything else on the node goes first.
     """
 
     memory_bytes: int
     timeout_s: float
     parallel: int = 1
     wait_s: float = _WAIT_S
+    in_background: bool = True
 
     @property
     def total_s(self) -> float:

@@ -142,7 +142,8 @@ def _become_own_process(kept_fds: Iterable[int], report_fd: int) -> None:
 
 
 def _limit(limits: CompileLimits) -> None:
-    step_back()
+    if limits.in_background:
+        step_back()
     _work_at_most(limits)
     cpu_s = math.ceil(2 * limits.timeout_s * (os.cpu_count() or 1))
     _set_rlimit(resource.RLIMIT_CORE, 0)

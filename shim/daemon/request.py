@@ -11,9 +11,9 @@ import os
 import struct
 from dataclasses import dataclass
 
+from shim.daemon.wire import MAGIC, pack_request
 from shim.errdefs import InvalidArgumentError
 
-_MAGIC = 0x314D4454
 _REQUEST_HEAD = struct.Struct("<5I")
 _ANSWER_HEAD = struct.Struct("<3I")
 
@@ -47,13 +47,7 @@ class Answer:
 
 def encode_request(request: Request) -> bytes:
     """The bytes that a launcher sends."""
-    strings = b"".join(
-        os.fsencode(text) + b"\0" for text in (request.cwd, *request.argv, *request.env)
-    )
-    head = _REQUEST_HEAD.pack(
-        _MAGIC, len(request.argv), len(request.env), len(strings), len(request.stdin)
-    )
-    return head + strings + request.stdin
+    return pack_request(list(request.argv), list(request.env), request.cwd, request.stdin)
 
 
 def body_bytes(head: bytes) -> int:
@@ -63,7 +57,7 @@ def body_bytes(head: bytes) -> int:
         InvalidArgumentError: it is no launcher's, or it announces too much.
     """
     magic, _, _, strings, stdin = _REQUEST_HEAD.unpack(head)
-    if magic != _MAGIC:
+    if magic != MAGIC:
         raise InvalidArgumentError("not a launcher's request: wrong magic number")
     if strings > MAX_STRINGS_BYTES or stdin > MAX_STDIN_BYTES:
         raise InvalidArgumentError("a launcher's request is larger than 8 MiB of strings")

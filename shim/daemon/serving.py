@@ -1,14 +1,17 @@
-"""The daemon's child and one launcher: check who it is, read what it asks, do it, answer.
+"""The daemon's child and one launcher, or `tandem run`: check who it is, read what it asks, do it,
+answer.
 
 Rules: an answer is always sent, also for what cannot be read; a launcher that says nothing is
 given up.
 """
 
 import contextlib
+import importlib
 import os
 import select
 import socket
 from collections.abc import Callable
+from functools import partial
 
 from shim import sockets
 from shim.daemon import context
@@ -25,9 +28,12 @@ from shim.daemon.request import (
 )
 from shim.errdefs import PermissionDeniedError, ShimError
 from shim.oci.spec import parse_spec
-from shim.pod.params import Pod
+from shim.pod.main import Host, run_pod
 from shim.pod.rehearsal import SPEC
 from shim.rundir import RunDir
+from shim.runner import wire
+
+Work = Callable[[Host], None]
 
 _REQUEST_TIMEOUT_S = 10.0
 _PATIENCE_S = 0.1
@@ -35,8 +41,8 @@ _PATIENCE_S = 0.1
 
 def serve_launcher(
     connection: socket.socket, run_dir: RunDir, leave_pool: Callable[[], None]
-) -> Pod | None:
-    """Serve one call; returns the pod whose shim this process has to become, if any.
+) -> Work | None:
+    """Serve one call; returns what this process has to be from now on, if anything.
 
     `leave_pool` is called, maybe twice, when this process cannot serve another call, or waits for a
     slow launcher.
@@ -52,12 +58,26 @@ def serve_launcher(
         except ShimError as error:
             _send(connection, Answer(1, stderr=f"tandem: {error}\n".encode()))
             return None
+        if request.argv[:1] == (wire.RUN,):
+            # Imported before, last of all: see `prepare_runs`.
+            from shim.daemon.run import accept_run  # noqa: PLC0415
+
+            return accept_run(connection, launcher_pid, request, run_dir, leave_pool)
         launcher = Launcher(launcher_pid, leave_pool)
         outcome = perform(request, run_dir, launcher)
         _send(connection, outcome.answer)
     if launcher.has_moved_us:
         leave_pool()
-    return outcome.pod
+    return partial(run_pod, outcome.pod) if outcome.pod else None
+
+
+def prepare_runs() -> None:
+    """Import what `tandem run` alone needs.
+
+    After everything else, so that it lies on pages of its own, away from those that pod shims
+    write to.
+    """
+    importlib.import_module("shim.daemon.run")
 
 
 def warm_up(run_dir: RunDir) -> None:

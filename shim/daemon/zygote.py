@@ -22,12 +22,12 @@ from typing import NoReturn
 
 from shim import sockets
 from shim.config import Config
-from shim.daemon.serving import serve_launcher, warm_up
+from shim.daemon.serving import prepare_runs, serve_launcher, warm_up
 from shim.daemon.watcher import WatcherKeeper
 from shim.errdefs import ShimError
 from shim.kernel.constants import PR_SET_PDEATHSIG
 from shim.kernel.libc import LINUX
-from shim.pod.main import Host, run_pod
+from shim.pod.main import Host
 from shim.process.forking import fork
 from shim.rundir import RunDir
 
@@ -65,6 +65,7 @@ class Zygote:
         with contextlib.suppress(_StopRequested):
             for _ in range(_REHEARSALS):
                 warm_up(self._run_dir)
+            prepare_runs()
             # What is alive now is alive in every pod shim: keep the collector from touching, and so
             # copying, it.
             gc.collect()
@@ -156,9 +157,9 @@ class Zygote:
         while in_pool:
             connection, _ = self._listener.accept()
             with contextlib.suppress(ConnectionError):
-                pod = serve_launcher(connection, self._run_dir, leave_pool)
-                if pod is not None:
-                    run_pod(pod, self._host)
+                work = serve_launcher(connection, self._run_dir, leave_pool)
+                if work is not None:
+                    work(self._host)
 
 
 @contextlib.contextmanager

@@ -6,12 +6,9 @@ stdlib and the request codec only until the last resort; silent on stderr unless
 """
 
 import contextlib
-import fcntl
 import os
 import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 from shim.daemon.request import (
@@ -21,13 +18,11 @@ from shim.daemon.request import (
     decode_answer,
     encode_request,
 )
+from shim.daemon.starting import start_daemon
 from shim.errdefs import ShimError
 from shim.rundir import RunDir
 
-_DAEMON_START_S = 10.0
-_POLL_S = 0.005
 _ANSWER_TIMEOUT_S = 120.0
-_HANDED_DOWN = ("PATH", "TANDEM_SOCKET", "TANDEM_CONFIG")
 
 
 def main() -> int:
@@ -36,7 +31,7 @@ def main() -> int:
         run_dir = RunDir.from_env(os.environ)
         request = _request()
         answer = _ask(run_dir, request)
-        if answer is None and _start_daemon(run_dir):
+        if answer is None and start_daemon(run_dir, Path(sys.argv[0]).with_name("tandemd")):
             answer = _ask(run_dir, request)
         if answer is None:
             answer = _do_it_here(request, run_dir)
@@ -71,60 +66,6 @@ def _ask(run_dir: RunDir, request: Request) -> Answer | None:
         except OSError:
             return None
     return decode_answer(received)
-
-
-def _start_daemon(run_dir: RunDir) -> bool:
-    """Start a daemon unless one is starting or running; wait until it accepts."""
-    run_dir.create()
-    daemon: subprocess.Popen[bytes] | None = None
-    deadline = time.monotonic() + _DAEMON_START_S
-    while time.monotonic() < deadline:
-        if daemon is None:
-            # Again and again: who has the lock may be a daemon that is about to end.
-            try:
-                daemon = _spawn_if_none_runs(run_dir)
-            except OSError:
-                # tandemd is missing or cannot be executed.
-                return False
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            if probe.connect_ex(os.fspath(run_dir.socket)) == 0:
-                return True
-        if daemon is not None and daemon.poll() is not None:
-            return False
-        time.sleep(_POLL_S)
-    return False
-
-
-def _spawn_if_none_runs(run_dir: RunDir) -> subprocess.Popen[bytes] | None:
-    lock_fd = os.open(run_dir.daemon_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # What the last daemon left would be dialled in vain.
-        run_dir.socket.unlink(missing_ok=True)
-        return _spawn_daemon(run_dir, lock_fd)
-    except BlockingIOError:
-        return None
-    finally:
-        # The lock belongs to the open file, which the daemon has too.
-        os.close(lock_fd)
-
-
-def _spawn_daemon(run_dir: RunDir, lock_fd: int) -> subprocess.Popen[bytes]:
-    env = {name: os.environ[name] for name in _HANDED_DOWN if name in os.environ}
-    log = os.open(run_dir.daemon_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        return subprocess.Popen(
-            [Path(sys.argv[0]).with_name("tandemd"), "--lock-fd", str(lock_fd)],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            pass_fds=(lock_fd,),
-            start_new_session=True,
-        )
-    finally:
-        os.close(log)
 
 
 def _do_it_here(request: Request, run_dir: RunDir) -> Answer:

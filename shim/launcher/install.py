@@ -1,9 +1,9 @@
 """Installs the executables: `python -m shim.launcher.install DIRECTORY`.
 
 `containerd-shim-tandem-v1` is the C launcher where a C compiler is, and the Python one in its
-place where none is; `tandem-launcher` and `tandemd` lie beside it, since the launchers look for
-them there. Rules: each file appears whole, under its name, by rename: a running containerd may
-execute it at any moment.
+place where none is; `tandem-launcher` and `tandemd` lie beside it, since the launchers and `tandem`
+look for them there. Rules: each file appears whole, under its name, by rename: a running containerd
+may execute it at any moment.
 """
 
 import shutil
@@ -15,14 +15,16 @@ import shim
 
 _SHIM = "containerd-shim-tandem-v1"
 _SOURCE = Path(__file__).with_name("launcher.c")
+_SUBSTITUTE = "tandem-launcher"
 _COMPILERS = ("cc", "gcc", "clang")
 _FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Os", "-static", "-s")
 
 # -I: nothing of the environment or the working directory, which are containerd's; -S: no site hooks
 # on the start path; -W ignore: containerd takes every byte on stderr for a part of the answer; -OO:
 # without docstrings between them, the objects that a forked process writes to lie on fewer pages
-# (docs/performance.md).
-_SCRIPT = """#!{python} -ISOOWignore
+# (docs/performance.md); the help of a command for people is made of them.
+_FLAGS_FOR_PODS, _FLAGS_FOR_PEOPLE = "-ISOOWignore", "-ISWignore"
+_SCRIPT = """#!{python} {flags}
 import sys
 sys.path[:0] = {path!r}
 from {module} import main
@@ -37,19 +39,24 @@ def install(directory: Path) -> None:
         subprocess.CalledProcessError: there is a C compiler, and it fails.
     """
     path = _import_path()
-    python = Path(sys.executable)
-    for name, module in (
-        ("tandem-launcher", "shim.launcher.fallback"),
-        ("tandemd", "shim.daemon.__main__"),
+    # Not the virtual environment's, whose site directories the import path names: it looks for
+    # them at each start, which takes 1 ms.
+    python = Path(sys.executable).resolve()
+    scripts: dict[str, str] = {}
+    for name, module, flags in (
+        (_SUBSTITUTE, "shim.launcher.fallback", _FLAGS_FOR_PODS),
+        ("tandemd", "shim.daemon.__main__", _FLAGS_FOR_PODS),
+        ("tandem", "shim.cli.main", _FLAGS_FOR_PEOPLE),
     ):
-        _write(directory / name, _SCRIPT.format(python=python, path=path, module=module))
+        script = _SCRIPT.format(python=python, flags=flags, path=path, module=module)
+        scripts[name] = script
+        _write(directory / name, script)
         # Compiled now, and not by the first pod's start.
         code = f"import sys; sys.path[:0] = {path!r}; import {module}"
-        subprocess.run([python, "-ISOO", "-c", code], check=True)
+        subprocess.run([python, flags, "-c", code], check=True)
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if compiler is None:
-        script = _SCRIPT.format(python=python, path=path, module="shim.launcher.fallback")
-        _write(directory / _SHIM, script)
+        _write(directory / _SHIM, scripts[_SUBSTITUTE])
         return
     new = directory / f".{_SHIM}.new"
     subprocess.run([compiler, *_FLAGS, "-o", new, _SOURCE], check=True)

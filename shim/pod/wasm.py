@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -17,6 +17,7 @@ from shim.aot.cache import Cache
 from shim.aot.entry import Artefact
 from shim.aot.limits import CompileLimits
 from shim.aot.source import Loaded, ModuleSource
+from shim.cgroup import Cgroup
 from shim.content.alive import ask_alive
 from shim.engine.run import Program
 from shim.errdefs import FailedPreconditionError, ShimError, StaleArtefactError
@@ -27,11 +28,10 @@ from shim.instance.process import WasmProcess
 from shim.jail import JailPlan, build_exec_plan, build_plan
 from shim.kernel import constants as c
 from shim.oci.spec import Process, Spec
-from shim.pod.container_request import ContainerRequest
 from shim.pod.loading import load_artefact
 from shim.pod.node import Node
 from shim.pod.program import WasmProgram
-from shim.process.child_streams import ChildStreams
+from shim.process.child_streams import ChildFds
 from shim.process.stdio import Stdio
 from shim.process.terminal import Terminal
 from shim.record import pid_file
@@ -49,17 +49,44 @@ _NAMESPACES = (
 _log = structlog.get_logger()
 
 
+class WasmContainer(Protocol):
+    """What has to be known of a container to make its instances."""
+
+    @property
+    def id(self) -> str:
+        """Its id, for its hooks."""
+
+    @property
+    def bundle(self) -> Path:
+        """Where the pid of its init is recorded."""
+
+    @property
+    def rootfs(self) -> Path:
+        """Its root, mounted."""
+
+    @property
+    def spec(self) -> Spec:
+        """Its spec."""
+
+    @property
+    def cgroup(self) -> Cgroup:
+        """Its control group, which is not made yet."""
+
+
 class WasmInstances:
     """Makes the instances of one pod."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, compile_in_background: bool = True) -> None:
         self._node = node
         config = node.config
         self.cache = Cache(
             Path(config.cache.directory), config.cache.max_bytes, node.compatibility_key
         )
         self._limits = CompileLimits(
-            config.compile.memory_bytes, config.compile.timeout_s, config.compile.parallel
+            config.compile.memory_bytes,
+            config.compile.timeout_s,
+            config.compile.parallel,
+            in_background=compile_in_background,
         )
 
     async def load(self, source: ModuleSource) -> Loaded:
@@ -75,9 +102,9 @@ class WasmInstances:
 
     async def create(
         self,
-        container: ContainerRequest,
+        container: WasmContainer,
         wasm: WasmProgram,
-        streams: ChildStreams,
+        streams: ChildFds,
         terminal: Terminal | None,
     ) -> WasmInit:
         """A container's init, in its jail, which waits for its start.
@@ -102,11 +129,11 @@ class WasmInstances:
 
     async def execute(
         self,
-        container: ContainerRequest,
+        container: WasmContainer,
         spec: Spec,
         init_pid: int,
         wasm: WasmProgram,
-        streams: ChildStreams,
+        streams: ChildFds,
         terminal: Terminal | None,
     ) -> WasmProcess:
         """A further instance in a container's jail, which waits for its start.
@@ -126,7 +153,7 @@ class WasmInstances:
             jail = _Jail(container, spec.process, build_exec_plan(spec, joined), fds)
             return await self._make(WasmProcess, wasm, jail, streams, terminal)
 
-    async def hold_pids(self, container: ContainerRequest, init_pid: int) -> WasmProcess:
+    async def hold_pids(self, container: WasmContainer, init_pid: int) -> WasmProcess:
         """A process in a container's jail that runs nothing, and is the first of a new pid
         namespace; whoever gets it ends it.
 
@@ -147,7 +174,7 @@ class WasmInstances:
             reaper = self._node.reaper
             return await WasmProcess.create(spec, streams.child_fds, container.cgroup, reaper)
 
-    async def _run_hooks(self, container: ContainerRequest, init: WasmInit) -> None:
+    async def _run_hooks(self, container: WasmContainer, init: WasmInit) -> None:
         bundle = os.fspath(container.bundle)
         hooks = Hooks(container.spec, container.id, bundle, self._node.reaper)
         try:
@@ -162,7 +189,7 @@ class WasmInstances:
         kind: type[_P],
         wasm: WasmProgram,
         jail: "_Jail",
-        streams: ChildStreams,
+        streams: ChildFds,
         terminal: Terminal | None,
     ) -> _P:
         artefact = await self._artefact(wasm)
@@ -187,7 +214,7 @@ class WasmInstances:
         wasm: WasmProgram,
         jail: "_Jail",
         artefact: Artefact,
-        streams: ChildStreams,
+        streams: ChildFds,
     ) -> _P:
         process, cgroup = jail.process, jail.container.cgroup
         program = Program(
@@ -222,7 +249,7 @@ class WasmInstances:
 class _Jail:
     """Where an instance goes, and as what."""
 
-    container: ContainerRequest
+    container: WasmContainer
     process: Process
     plan: JailPlan
     namespace_fds: Sequence[int] = ()

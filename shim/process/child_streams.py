@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 
-class ChildStreams(Protocol):
-    """Streams whose other ends a process is going to have."""
+class ChildFds(Protocol):
+    """What a process is going to have as its stdio."""
 
     @property
     def child_fds(self) -> Sequence[int]:
@@ -15,6 +15,10 @@ class ChildStreams(Protocol):
     def close_child_fds(self) -> None:
         """The process has its copies."""
         ...
+
+
+class ChildStreams(ChildFds, Protocol):
+    """Streams whose other ends a process is going to have."""
 
     def close_stdin(self) -> None:
         """Let the process see the end of its stdin."""

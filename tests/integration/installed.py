@@ -116,6 +116,6 @@ def executables(directory: Path) -> Path:
     """A copy of the installed executables, for a test to spoil."""
     copy = directory / "bin"
     copy.mkdir()
-    for name in (*LAUNCHERS, "tandemd"):
+    for name in (*LAUNCHERS, "tandem", "tandemd"):
         shutil.copy2(BIN / name, copy / name)
     return copy

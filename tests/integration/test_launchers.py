@@ -282,7 +282,9 @@ def test_launcher_refuses_a_socket_path_that_is_none(
 
 def test_install_makes_a_static_launcher_and_nothing_else(tmp_path: Path) -> None:
     install(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*LAUNCHERS, "tandemd"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [*LAUNCHERS, "tandem", "tandemd"]
+    )
     assert (tmp_path / C_LAUNCHER).read_bytes().startswith(b"\x7fELF")
     for path in tmp_path.iterdir():
         assert path.stat().st_mode & 0o777 == 0o755

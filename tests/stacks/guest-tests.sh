@@ -16,6 +16,7 @@ run() { # PYTEST-ARGUMENTS...
 }
 
 run tests/unit/cgroup tests/integration/test_cgroup*.py
+run tests/integration/test_run.py tests/integration/test_run_deaths.py -k "memory or dies"
 run tests/conformance --ignore-glob '*/test_bad_*.py' -k "$limits or $lives"
 run tests/conformance --shim $shim --oci-runtime crun -k "linux and not wasm and ($limits or test_lifecycle)"
 run tests/cri --containerd 1.6 -k "$limits or mixed_pod"
