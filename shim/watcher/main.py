@@ -81,9 +81,11 @@ class Watcher:
         removed = prune(self._cache, Which.GONE, look.alive, look.taken_ns)
         for entry in removed:
             _log.info("entry removed: its images are gone", digest=entry.digest)
+        # CRI gives an image further names, which say less to whoever reads the log.
+        images = sorted(look.images, key=lambda image: "sha256:" in image.name, reverse=True)
         wanted = {
             (image.digest, number): image
-            for image in look.images
+            for image in images
             for number in range(max(image.modules, 1))
         }
         self._tried &= wanted.keys()
