@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +23,7 @@ from shim.aot.loader import run_loader
 from shim.aot.report import Loaded, parse_report
 from shim.aot.source import ModuleSource
 from shim.config import Config
+from shim.content.alive import ask_alive
 from shim.content.named import NamedImageSource
 from shim.content.rootfs import RootfsSource
 from shim.content.source import Origin, Target
@@ -122,7 +124,8 @@ class Watcher:
         report, writer = os.pipe2(os.O_CLOEXEC)
         pid = fork()
         if pid == 0:
-            run_loader(source, self._cache, self._limits, writer)
+            alive = partial(ask_alive, self._address)
+            run_loader(source, self._cache, self._limits, writer, alive)
         os.close(writer)
         try:
             output = _read_all(report, self._limits.total_s + _GRACE_S)
