@@ -24,7 +24,7 @@ from shim.aot.locks import slot
 from shim.aot.priority import step_back
 from shim.aot.report import Loaded, encode_error, encode_report
 from shim.aot.source import ModuleSource
-from shim.engine.compile import compile_module
+from shim.engine.compile import Compiled, compile_module
 from shim.errdefs import (
     InternalError,
     InvalidArgumentError,
@@ -69,9 +69,7 @@ def run_loader(
         _report(report_fd, encode_report(_load(source, cache, limits, ask_alive)))
         status = 0
     except MemoryError as error:
-        reason = str(error) or "no memory"
-        limit = f"[compile] memory_bytes allows {limits.memory_bytes}"
-        _report(report_fd, encode_error(ResourceExhaustedError(f"{reason} ({limit})")))
+        _report(report_fd, encode_error(_too_little_memory(error, limits)))
     except ShimError as error:
         _report(report_fd, encode_error(error))
     except Exception as error:  # noqa: BLE001 - the last frame of this process
@@ -105,9 +103,21 @@ def _verify_or_compile(
             binary = source.read(limits.memory_bytes)
             if _digest_of(binary) != digest:
                 raise InvalidArgumentError("the module changed while it was read")
-            compiled = compile_module(binary)
+            compiled = _compile(binary, limits)
             artefact = entry.finish(compiled.kind, compiled.artefact, len(binary), source.image)
         return _Made(artefact, is_new=True, removed=tuple(entry.removed))
+
+
+def _compile(binary: bytes, limits: CompileLimits) -> Compiled:
+    try:
+        return compile_module(binary)
+    except ResourceExhaustedError as error:
+        raise _too_little_memory(error, limits) from error
+
+
+def _too_little_memory(error: Exception, limits: CompileLimits) -> ResourceExhaustedError:
+    reason = str(error) or "no memory"
+    return ResourceExhaustedError(f"{reason} ([compile] memory_bytes allows {limits.memory_bytes})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,10 @@ def test_loader_killed_at_any_moment_leaves_no_entry_that_loads_wrongly(
         time.sleep(rng.uniform(0, longest_s))
         os.kill(pid, signal.SIGKILL)
         os.close(report)
-        killed += os.waitpid(pid, 0)[1] == signal.SIGKILL
+        came_too_late = os.waitpid(pid, 0)[1] != signal.SIGKILL
+        killed += not came_too_late
+        # the first measure may have been taken on a busier machine
+        longest_s *= 0.9 if came_too_late else 1.05
         found = cache.lookup(right.digest)
         if found is not None:
             check(found.path, expected, engine)

@@ -15,8 +15,6 @@ TESTED_IN = {
     "shim/aot/loader.py": "tests/integration/test_aot_loader.py",
     "shim/aot/marks.py": "tests/unit/aot/test_cache.py",
     "shim/aot/priority.py": "tests/integration/test_cgroup_loader.py",
-    "shim/cli/app.py": "tests/integration/test_run.py",
-    "shim/cli/group.py": "tests/integration/test_run.py",
     "shim/cli/main.py": "tests/integration/test_run.py",
     "shim/cli/run.py": "tests/integration/test_run.py",
     "shim/cli/run_alone.py": "tests/integration/test_run_deaths.py",
