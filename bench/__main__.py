@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import density, launcher, module, start, stdio, tasks
+from bench import artifact, density, launcher, module, start, stdio, tasks
 from bench.node import Node, isolate
 from bench.result import Result, print_table
 from tests.support import guests
@@ -26,6 +26,7 @@ class _Benchmark:
 
 _BENCHMARKS = {
     "start": _Benchmark(start.run, 20),
+    "artifact": _Benchmark(artifact.run, 20),
     "tasks": _Benchmark(tasks.run, 10),
     "tasks-2": _Benchmark(tasks.run_two, 10),
     "density": _Benchmark(density.run, 50),

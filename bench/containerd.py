@@ -55,9 +55,9 @@ class PlainContainerd:
         if self._process is not None:
             self._node.end(self._process)
 
-    def import_image(self, archive: Path) -> None:
+    def import_image(self, archive: Path, *flags: str) -> None:
         """Import an OCI archive."""
-        self._ctr("images", "import", str(archive))
+        self._ctr("images", "import", *flags, str(archive))
 
     def run(self, runtime: str, image: str, container_id: str, *args: str) -> tuple[float, bytes]:
         """`ctr run --rm`: its wall time in seconds, and what it wrote.

@@ -63,7 +63,7 @@ def run_loader(
         _limit(limits)
         _report(report_fd, encode_report(load(source, cache, limits)))
         status = 0
-    except (MemoryError, ResourceExhaustedError) as error:
+    except MemoryError as error:
         reason = str(error) or "no memory"
         limit = f"[compile] memory_bytes allows {limits.memory_bytes}"
         _report(report_fd, encode_error(ResourceExhaustedError(f"{reason} ({limit})")))

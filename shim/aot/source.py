@@ -92,7 +92,7 @@ class FileSource:
         """
         size = self._status.st_size
         if size > max_bytes:
-            raise ResourceExhaustedError(f"the module has {size} bytes")
+            raise too_large(size, max_bytes)
         binary = os.pread(self._fd, size, 0)
         if len(binary) != size:
             raise InvalidArgumentError("the module changed its size while it was read")
@@ -106,3 +106,10 @@ class FileSource:
     def facts(self) -> dict[str, JSON]:
         """Nothing."""
         return {}
+
+
+def too_large(size: int, max_bytes: int) -> ResourceExhaustedError:
+    """A module of `size` bytes is not read."""
+    return ResourceExhaustedError(
+        f"the module has {size} bytes, and [compile] memory_bytes allows {max_bytes}"
+    )

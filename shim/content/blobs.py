@@ -10,6 +10,10 @@ from typing import BinaryIO, NoReturn
 from shim.errdefs import InvalidArgumentError
 from shim.oci.descriptors import Descriptor, check_digest
 
+_DAMAGED = (
+    "the image, or containerd's content store, is damaged; remove the image and pull it again"
+)
+
 
 class Blob(io.RawIOBase):
     """A file to read from; a piece that would make it longer than its descriptor says is an
@@ -62,13 +66,15 @@ def read_whole(blob: BinaryIO, descriptor: Descriptor) -> bytes:
     data = blob.read(-1)
     if len(data) < descriptor.size:
         _wrong_size(descriptor, "fewer")
-    check_digest(descriptor.digest, data)
+    try:
+        check_digest(descriptor.digest, data)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{error}: {_DAMAGED}") from error
     return data
 
 
 def _wrong_size(descriptor: Descriptor, how: str) -> NoReturn:
     raise InvalidArgumentError(
         f"blob {descriptor.digest} has {how} bytes than the {descriptor.size} that its descriptor"
-        " says: the image, or containerd's content store, is damaged; remove the image and pull it"
-        " again"
+        f" says: {_DAMAGED}"
     )

@@ -28,6 +28,7 @@ from shim.errdefs import (
     ShimError,
 )
 from shim.oci.descriptors import Descriptor
+from shim.oci.media_types import is_unpacked_by_containerd
 
 _CALL_S = 10.0
 # Of the whole stream: containerd sends what lies on its own disk.
@@ -125,7 +126,8 @@ class Client:
             for answer in stream:
                 yield answer.data
         except grpc.RpcError as error:
-            raise self._error(error, f"blob {descriptor.digest}") from error
+            way_out = _UNFETCHED if is_unpacked_by_containerd(descriptor.media_type) else ""
+            raise self._error(error, f"blob {descriptor.digest}", way_out) from error
         finally:
             stream.cancel()
 
@@ -141,13 +143,13 @@ class Client:
             raise self._error(error, what) from error
         return answer
 
-    def _error(self, error: Any, what: str) -> ShimError:
+    def _error(self, error: Any, what: str, way_out: str = "") -> ShimError:
         code, details = error.code(), error.details()
         where = f"namespace {self._namespace} of the containerd at {self._address}"
         match code:
             case grpc.StatusCode.NOT_FOUND:
-                kind = what.partition(" ")[0]
-                return NotFoundError(f"{what} is not in {where}: {_WAY_OUT[kind]}")
+                way_out = way_out or _WAY_OUT[what.partition(" ")[0]]
+                return NotFoundError(f"{what} is not in {where}: {way_out}")
             case grpc.StatusCode.UNAVAILABLE:
                 return unreachable(self._address, details)
             case grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -168,6 +170,11 @@ _WAY_OUT = {
     "image": "it was removed, pull it again",
     "blob": "pull the image again, or import it with all its platforms",
 }
+# containerd core/unpack: layers of these types wait for a config that makes them a file system.
+_UNFETCHED = (
+    "containerd pulls no layer of an OCI image's type where the config is not of OCI's, too; pack"
+    " the files under another type, such as application/x-tar+gzip, or pull without unpacking"
+)
 
 
 def descriptor_of(image: images_pb2.Image) -> Descriptor:

@@ -27,14 +27,7 @@ async def ask_target(origin: Origin) -> Target | None:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             return await _ask(origin)
-    except (
-        ConnectionResetError,
-        BrokenPipeError,
-        EOFError,
-        TimeoutError,
-        UnansweredError,
-        DecodeError,
-    ):
+    except (OSError, EOFError, UnansweredError, DecodeError):
         return None
 
 

@@ -10,15 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from shim.aot.cache import Artefact, Cache
-from shim.aot.source import JSON, Loaded
+from shim.aot.source import JSON, Loaded, too_large
 from shim.content import trees
 from shim.content.documents import Documents
-from shim.errdefs import (
-    NoArtifactError,
-    ResourceExhaustedError,
-    ShimError,
-    UnavailableError,
-)
+from shim.errdefs import NoArtifactError, ShimError, UnavailableError
 from shim.oci.artifact import Artifact, Contents, load_artifact
 from shim.oci.choose import Choice, check_head
 from shim.oci.descriptors import Descriptor, Read
@@ -71,18 +66,36 @@ class Resolved:
 
 
 class ImageSource:
-    """One module of a container's image; `target` where containerd has told it before."""
+    """One module of a container's image."""
 
     kept_fds: tuple[int, ...] = ()
 
     def __init__(
-        self, origin: Origin, choose: Choose, cache: Cache, target: Target | None = None
+        self,
+        origin: Origin,
+        choose: Choose,
+        cache: Cache,
+        target: Target | None = None,
+        *,
+        with_files: bool = True,
     ) -> None:
+        """Name it.
+
+        Args:
+            origin: whose image it is.
+            choose: which module of it.
+            cache: where artefacts, documents and files are.
+            target: what the image is, where containerd has told it before.
+            with_files: whether what the image brings beside its modules is wanted, too.
+        """
         self._origin = origin
         self._choose = choose
         self._documents = Documents(cache.directory)
         self._cache = cache
         self._target = target
+        self._with_files = with_files
+        # Whoever names the target names it in what he says of our errors, too.
+        self._is_named = target is not None
         self._resolved: Resolved | None = None
         self._client: Client | None = None
 
@@ -96,12 +109,14 @@ class ImageSource:
         if self._target is None:
             return None
         try:
-            resolved = self._resolve(self._target, self._documents.read)
+            resolved = self._resolved or self._resolve(self._target, self._documents.read)
         except FileNotFoundError:
             return None
         digest = self.digest
         artefact = cache.lookup(digest, self.image) if digest else None
-        if artefact is None or not trees.is_there(cache, resolved.contents):
+        if artefact is None:
+            return None
+        if self._with_files and not trees.is_there(cache, resolved.contents):
             return None
         return Loaded(artefact, self.facts())
 
@@ -123,10 +138,11 @@ class ImageSource:
             target = Target(image, client.target_of(image))
         try:
             resolved = self._resolve(target, self._read)
-            # Held as long as this process lives, so that its own eviction spares the files.
-            trees.make(self._cache, resolved.contents, resolved.artifact.digest, client.open)
+            if self._with_files:
+                # Held as long as this process lives, so that its own eviction spares the files.
+                trees.make(self._cache, resolved.contents, resolved.artifact.digest, client.open)
         except ShimError as error:
-            raise type(error)(f"image {target.image}: {error}") from error
+            raise self._named(error, target) from error
 
     @property
     def resolved(self) -> Resolved:
@@ -157,12 +173,12 @@ class ImageSource:
         if self._client is None:
             raise RuntimeError("not prepared")
         if module.descriptor.size > max_bytes:
-            raise ResourceExhaustedError(f"the module has {module.descriptor.size} bytes")
+            raise too_large(module.descriptor.size, max_bytes)
         try:
             binary = self._client.read(module.descriptor)
+            check_head(module, binary[:_HEAD_BYTES])
         except ShimError as error:
-            raise type(error)(f"image {self.resolved.target.image}: {error}") from error
-        check_head(module, binary[:_HEAD_BYTES])
+            raise self._named(error, self.resolved.target) from error
         return binary
 
     def remember(self, cache: Cache, artefact: Artefact) -> None:
@@ -191,8 +207,14 @@ class ImageSource:
             try:
                 self._resolve(Target(facts["image"], descriptor), self._documents.read)
             except FileNotFoundError as error:
-                raise ShimError(f"image {facts['image']}: {error}") from error
+                raise UnavailableError(
+                    f"image {facts['image']}: its documents have just been evicted from the cache;"
+                    " a retry reads it again"
+                ) from error
         return self.resolved
+
+    def _named(self, error: ShimError, target: Target) -> ShimError:
+        return error if self._is_named else type(error)(f"image {target.image}: {error}")
 
     def _resolve(self, target: Target, read: Read) -> Resolved:
         artifact = load_artifact(target.descriptor, read)

@@ -8,11 +8,12 @@ import os
 from pathlib import Path
 
 from shim.aot.cache import Cache
-from shim.errdefs import UnavailableError
+from shim.errdefs import ResourceExhaustedError, UnavailableError
 from shim.oci.artifact import Contents
-from shim.unpack.tree import OpenBlob, unpack
+from shim.unpack.tree import Limits, OpenBlob, unpack
 
 _FILES = "files"
+_SHARE = 4  # of the cache, for the files of one artifact
 _BLOCK_BYTES = 512  # of st_blocks: stat(2)
 
 
@@ -34,13 +35,20 @@ def make(cache: Cache, contents: Contents, image: str, open_blob: OpenBlob) -> i
         A descriptor that holds the tree; None where there are no files.
 
     Raises:
+        ResourceExhaustedError: they would take more than their share of the cache.
         ShimError: a blob cannot be had, or is hostile; see `unpack`.
     """
     if contents.is_empty:
         return None
     with cache.layers.unpacking(contents.key, image) as writer:
         if writer is not None:
-            unpack(contents, open_blob, writer.path / _FILES)
+            try:
+                limits = Limits(max_bytes=cache.max_bytes // _SHARE)
+                unpack(contents, open_blob, writer.path / _FILES, limits)
+            except ResourceExhaustedError as error:
+                raise ResourceExhaustedError(
+                    f"{error}; one artifact may take 1/{_SHARE} of [cache] max_bytes"
+                ) from error
             writer.finish(_size(writer.path))
         return hold(cache, contents)
 

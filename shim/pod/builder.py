@@ -127,7 +127,7 @@ class ContainerBuilder:
             problem = f"its image may be a Wasm artifact, but {error}"
             if not found.problem:
                 return NotThere(problem)
-            raise UnavailableError(f"{found.problem}; {problem}") from error
+            raise InvalidArgumentError(f"{found.problem}; {problem}") from error
         if image is None and found.problem:
             raise InvalidArgumentError(found.problem)
         return image

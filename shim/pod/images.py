@@ -14,12 +14,13 @@ from shim.aot.source import ModuleSource
 from shim.content import trees
 from shim.content.quick import ask_target
 from shim.content.source import Choose, ImageSource, Origin, Resolved
-from shim.errdefs import InvalidArgumentError, NoArtifactError
+from shim.errdefs import InvalidArgumentError, NoArtifactError, ShimError
 from shim.oci.artifact import Artifact
 from shim.oci.choose import MODULE_ANNOTATION, Choice, choose_module
 from shim.oci.spec import Process, Spec
 from shim.pod.container_request import ContainerRequest
 from shim.pod.node import Node
+from shim.pod.program import CONTAINER_TYPE, SANDBOX
 from shim.pod.wasm import WasmInstances
 from shim.rootfs import lay_over
 
@@ -28,7 +29,10 @@ _SCRATCH = "tandem-overlay"
 
 def chooses_module(spec: Spec) -> bool:
     """Whether an annotation says that the image is an artifact, whatever the process names."""
-    return bool(spec.annotations.get(MODULE_ANNOTATION))
+    annotations = spec.annotations
+    # A pod's annotations reach its pause container, too.
+    is_pause = annotations.get(CONTAINER_TYPE) == SANDBOX
+    return bool(annotations.get(MODULE_ANNOTATION)) and not is_pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,8 @@ class WasmImage:
         def choose(_artifact: Artifact) -> Choice:
             return choice
 
-        source = ImageSource(self.origin, choose, self.cache, self.resolved.target)
+        target = self.resolved.target
+        source = ImageSource(self.origin, choose, self.cache, target, with_files=False)
         return replace(self, source=source, resolved=replace(self.resolved, choice=choice))
 
     def _of_own(self, process: Process) -> Choice:
@@ -151,6 +156,12 @@ class Images:
     async def _load(self, container_id: str, choose: Choose) -> WasmImage:
         origin = Origin(self._node.address, self._node.namespace, container_id)
         cache = self._instances.cache
-        source = ImageSource(origin, choose, cache, await ask_target(origin))
-        resolved = source.adopt(await self._instances.load(source))
+        target = await ask_target(origin)
+        source = ImageSource(origin, choose, cache, target)
+        try:
+            resolved = source.adopt(await self._instances.load(source))
+        except ShimError as error:
+            if target is None or isinstance(error, NoArtifactError):
+                raise
+            raise type(error)(f"image {target.image[:200]}: {error}") from error
         return WasmImage(origin, source, resolved, cache)

@@ -21,6 +21,8 @@ from shim.oci.entrypoint import parse_entrypoint
 from shim.oci.spec import Mount, Spec
 from shim.wasm.binary import sniff
 
+CONTAINER_TYPE, SANDBOX = "io.kubernetes.cri.container-type", "sandbox"
+
 _HEAD_BYTES = 4096
 _LINUX_HEADS = (b"\x7fELF", b"#!")
 _WASM_SUFFIXES = (".wasm", ".wat")
@@ -85,7 +87,7 @@ def find_wasm(
     Raises:
         InvalidArgumentError: it names a file that is not Wasm, though it has to be.
     """
-    if spec.annotations.get("io.kubernetes.cri.container-type") == "sandbox":
+    if spec.annotations.get(CONTAINER_TYPE) == SANDBOX:
         return None
     said_to_be_wasm = any(spec.annotations.get(name) == value for name, value in _WASM_ANNOTATIONS)
     path, function = _path_and_function(spec)

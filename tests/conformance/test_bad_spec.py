@@ -61,7 +61,7 @@ PROCESSES: Refusals = {
         INVALID, "names no function after the '#'", lambda c: c.process(args=["/app.wasm#"]),
     ),
     "function-alone": (
-        UNIMPLEMENTED, "'#run' names no file", lambda case: case.process(args=["#run"]),
+        INVALID, "'#run' names no file", lambda case: case.process(args=["#run"]),
     ),
     "cwd-file": (INTERNAL, r"'cwd': /app\.wasm: Not a dir", lambda c: c.process(cwd="/app.wasm")),
     "cwd-relative": (INVALID, "cwd 'here' is not an absolute", lambda c: c.process(cwd="here")),

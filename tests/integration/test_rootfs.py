@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shim.errdefs import InternalError, InvalidArgumentError
-from shim.rootfs import RootfsMount, mount_rootfs, unmount_rootfs
+from shim.rootfs import RootfsMount, lay_over, mount_rootfs, unmount_rootfs
 from tests.security.jailed import libc, mounts_below
 
 pytestmark = pytest.mark.root
@@ -111,3 +111,37 @@ def test_mounts_below_a_plain_directory_are_found(tmp_path: Path) -> None:
     unmount_rootfs(tmp_path / "root fs")
     assert mounts_below(tmp_path) == []
     assert "ü" not in Path("/proc/self/mountinfo").read_text()
+
+
+@pytest.mark.parametrize("name", ["plain", "a:b,c=d\\e"])
+def test_a_tree_is_laid_over_a_root_file_system(tmp_path: Path, name: str) -> None:
+    before = open_fds()
+    target, tree, scratch = tmp_path / name / "rootfs", tmp_path / "tree", tmp_path / name / "s"
+    (tree / "file0").mkdir(parents=True)
+    (tree / "file0" / "mine").write_text("mine")
+    mount_rootfs([overlay(tmp_path)], target)
+    tree_fd = os.open(tree, os.O_PATH)
+    lay_over(tree_fd, target, scratch)
+    os.close(tree_fd)
+    assert sorted(os.listdir(target)) == ["file0", "file1"]
+    assert (target / "file0" / "mine").read_text() == "mine"
+    (target / "mountpoint").mkdir()
+    assert os.listdir(scratch / "upper") == ["mountpoint"]
+    assert sorted(os.listdir(tree)) == ["file0"]
+    unmount_rootfs(target)
+    assert os.listdir(target) == []
+    assert os.listdir(tmp_path / "upper") == []
+    assert open_fds() == before
+
+
+def test_a_tree_that_cannot_be_laid_over_is_said(tmp_path: Path) -> None:
+    before = open_fds()
+    target, file = tmp_path / "rootfs", tmp_path / "file"
+    target.mkdir()
+    file.touch()
+    file_fd = os.open(file, os.O_PATH)
+    with pytest.raises(InternalError, match=f"artifact's files over {target}.*: Invalid argument"):
+        lay_over(file_fd, target, tmp_path / "scratch")
+    os.close(file_fd)
+    assert open_fds() == before
+    assert os.listdir(target) == []

@@ -19,6 +19,7 @@ TESTED_IN = {
     "shim/cgroup/files.py": "tests/unit/cgroup/test_group.py",
     "shim/cgroup/oom.py": "tests/integration/test_cgroup_oom.py",
     "shim/cgroup/settings.py": "tests/unit/cgroup/test_update.py",
+    "shim/content/client.py": "tests/artifacts/test_content.py",
     "shim/daemon/__main__.py": "tests/integration/test_daemon.py",
     "shim/daemon/gateway.py": "tests/integration/test_gateway.py",
     "shim/daemon/serving.py": "tests/integration/test_daemon.py",

@@ -57,7 +57,7 @@ def test_blob_shorter_than_its_descriptor_says_is_refused() -> None:
 def test_blob_of_other_bytes_is_refused() -> None:
     descriptor = descriptor_of(b"abc")
     with pytest.raises(InvalidArgumentError, match=descriptor.digest):
-        read_whole(blob([b"abd"], descriptor), descriptor)
+        read_whole(blob([b"xyz"], descriptor), descriptor)
 
 
 def test_closing_asks_for_no_more() -> None:

@@ -9,9 +9,15 @@ import pytest
 
 from shim.aot.cache import Cache
 from shim.content import trees
-from shim.errdefs import InvalidArgumentError, UnavailableError
+from shim.errdefs import (
+    InvalidArgumentError,
+    ResourceExhaustedError,
+    ShimError,
+    UnavailableError,
+)
 from shim.oci.artifact import Contents, File
 from shim.oci.descriptors import Descriptor
+from shim.unpack.tree import Limits
 
 FILES = Contents(files=(File("etc/motd", "sha256:" + "0" * 64, content=b"hi"),))
 IMAGE = "sha256:" + "1" * 64
@@ -28,9 +34,13 @@ def _unpacked(monkeypatch: pytest.MonkeyPatch) -> Unpacked:
     done: Unpacked = []
 
     def unpack(
-        contents: Contents, _open: Callable[[Descriptor], BinaryIO], destination: Path
+        contents: Contents,
+        _open: Callable[[Descriptor], BinaryIO],
+        destination: Path,
+        limits: Limits,
     ) -> None:
         assert contents == FILES
+        assert limits.max_bytes == 1 << 28
         destination.mkdir()
         (destination / "motd").write_bytes(bytes(10000))
         done.append(destination)
@@ -63,15 +73,22 @@ def test_files_are_unpacked_once_and_counted(cache: Cache, unpacked: Unpacked) -
     assert 10000 <= facts.size < 40000
 
 
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (InvalidArgumentError("hostile"), "hostile"),
+        (ResourceExhaustedError("too much"), r"too much; .* 1/4 of \[cache\] max_bytes"),
+    ],
+)
 def test_nothing_is_left_of_what_cannot_be_unpacked(
-    cache: Cache, monkeypatch: pytest.MonkeyPatch
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, error: ShimError, text: str
 ) -> None:
-    def unpack(_contents: Contents, _open: object, destination: Path) -> None:
+    def unpack(_contents: Contents, _open: object, destination: Path, _limits: Limits) -> None:
         destination.mkdir()
-        raise InvalidArgumentError("hostile")
+        raise error
 
     monkeypatch.setattr(trees, "unpack", unpack)
-    with pytest.raises(InvalidArgumentError, match="hostile"):
+    with pytest.raises(type(error), match=text):
         trees.make(cache, FILES, IMAGE, no_blob)
     assert not trees.is_there(cache, FILES)
     assert list(cache.layers.directory.iterdir()) == []
