@@ -15,10 +15,11 @@ import wasmtime
 from tests.artifacts import artifact_packings, guests
 from tests.artifacts.artifact_packings import CNCF_CONFIG
 from tests.artifacts.conftest import Node, expect_run
+from tests.artifacts.image_packings import compat_wasi
 from tests.support import images, packing
 from tests.support.containerd import Containerd
 from tests.support.cri import CriError
-from tests.support.packing import WASM, Artifact, json_blob
+from tests.support.packing import WASM, Artifact, image_config, json_blob
 from tests.support.pods import ContainerSpec, Pod
 from tests.support.registry import Blob
 
@@ -106,25 +107,35 @@ def test_module_that_is_not_what_its_digest_says(node: Node, pod: Pod, change: s
 
 
 @pytest.mark.usefixtures("refuses")
-def test_manifest_that_points_at_itself(node: Node, pod: Pod) -> None:
-    """No digest can be in what it is the digest of: only a damaged content store has such."""
-    bad = artifact(Blob(WASM, guests.module("itself")))
+def test_index_that_points_at_itself(node: Node, pod: Pod) -> None:
+    """No digest can be in what it is the digest of: only a damaged content store has such.
+
+    The entry for Linux has containerd content; it has no file `app`, so that ours look further.
+    """
+    layer = packing.tar_layer({"/etc/motto.txt": b"itself\n"})
+    linux = packing.manifest(image_config("linux/amd64", [packing.diff_id(layer)]), [layer])
+    bad = packing.index({"linux/amd64": linux, "wasi/wasm": compat_wasi("itself")})
+    document = json.loads(bad.target.data)
+    document["manifests"][1] |= {"mediaType": images.INDEX_TYPE, "digest": bad.digest}
+    data = json.dumps(document, separators=(",", ":")).encode().ljust(len(bad.target.data))
     with node.pushed("hostile/itself", bad) as image:
         node.pull(image)
-        document = {
-            "schemaVersion": 2,
-            "mediaType": images.INDEX_TYPE,
-            "manifests": [Blob(images.INDEX_TYPE, bad.target.data).descriptor()],
-        }
-        data = json.dumps(document).encode()
-        size = len(bad.target.data)
-        with tampered(node.containerd, bad.target, data[:size].ljust(size)):
-            # containerd 2 reads the manifest itself when it makes the container.
-            try:
-                text = refusal(pod, image)
-            except CriError as error:
-                text = error.text
-    assert bad.digest in text or "no match for platform" in text, text
+        with tampered(node.containerd, bad.target, data):
+            text = refusal(pod, image)
+    assert bad.digest in text
+    assert "pull it again" in text
+
+
+@pytest.mark.usefixtures("refuses")
+def test_manifest_that_has_become_an_index(node: Node, pod: Pod) -> None:
+    """containerd reads it itself when it makes the container."""
+    bad = artifact(Blob(WASM, guests.module("turned")))
+    with node.pushed("hostile/turned", bad) as image:
+        node.pull(image)
+        index = packing.index({}).target.data.ljust(len(bad.target.data))
+        with tampered(node.containerd, bad.target, index), pytest.raises(CriError) as refused:
+            pod.create(ContainerSpec("turned", image, ["app"]))
+    assert "expected manifest but found index" in refused.value.text
 
 
 @pytest.mark.usefixtures("refuses")
