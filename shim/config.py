@@ -22,10 +22,12 @@ TRANSPORTS = ("ttrpc", "grpc")
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """Compiled modules: where they are, and how many bytes they may take."""
+    """Compiled modules: where they are, how many bytes they may take, and whether containerd's
+    images are compiled when they are pulled."""
 
     directory: str = "/var/lib/tandem/cache"
     max_bytes: int = 4 << 30
+    warm_on_pull: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,20 @@ class Compile:
     timeout_s: int = 120
     memory_bytes: int = 4 << 30
     parallel: int = max((os.cpu_count() or 1) // 2, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Containerd:
+    """The containerd whose images are compiled when they are pulled: its gRPC socket."""
+
+    address: str = "/run/containerd/containerd.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Where the command keeps its own images; containerd's are containerd's business."""
+
+    directory: str = "/var/lib/tandem/images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +74,8 @@ class Config:
 
     cache: Cache = Cache()
     compile: Compile = Compile()
+    containerd: Containerd = Containerd()
+    images: Images = Images()
     linux: Linux = Linux()
     shim: Shim = Shim()
 

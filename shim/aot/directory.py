@@ -12,8 +12,12 @@ from pathlib import Path
 from shim.errdefs import InternalError, PermissionDeniedError
 
 
-def open_private(directory: Path) -> Path:
+def open_private(directory: Path, what: str = "cache directory") -> Path:
     """Make a directory with mode 0700, or check the one that is there.
+
+    Args:
+        directory: its path.
+        what: how errors call it.
 
     Returns:
         Its path without symbolic links.
@@ -27,12 +31,12 @@ def open_private(directory: Path) -> Path:
         missing = [path for path in (directory, *directory.parents) if not path.exists()]
         for path in reversed(missing):
             path.mkdir(mode=0o700, exist_ok=True)
-        _check(directory, sticky_will_do=False)
+        _check(directory, sticky_will_do=False, what=what)
         for parent in directory.parents:
-            _check(parent, sticky_will_do=True)
+            _check(parent, sticky_will_do=True, what=what)
         directory.chmod(0o700)
     except OSError as error:
-        raise InternalError(f"cache directory {directory}: {error.strerror}") from error
+        raise InternalError(f"{what} {directory}: {error.strerror}") from error
     return directory
 
 
@@ -53,17 +57,17 @@ def open_below(directory: Path, name: str) -> Path:
     return path
 
 
-def _check(directory: Path, *, sticky_will_do: bool) -> None:
+def _check(directory: Path, *, sticky_will_do: bool, what: str = "cache directory") -> None:
     status = directory.lstat()
     if not stat.S_ISDIR(status.st_mode):
-        raise PermissionDeniedError(f"cache directory {directory} is not a directory")
+        raise PermissionDeniedError(f"{what} {directory} is not a directory")
     if status.st_uid not in {0, os.geteuid()}:
         raise PermissionDeniedError(
-            f"cache directory {directory} belongs to user {status.st_uid}; make it root's"
+            f"{what} {directory} belongs to user {status.st_uid}; make it root's"
         )
     # in a sticky directory (/tmp) nobody can rename what is ours
     if status.st_mode & 0o022 and not (sticky_will_do and status.st_mode & stat.S_ISVTX):
         raise PermissionDeniedError(
-            f"cache directory {directory} can be changed by others"
+            f"{what} {directory} can be changed by others"
             f" (mode {stat.S_IMODE(status.st_mode):04o}); chmod go-w it"
         )

@@ -22,6 +22,9 @@ from shim.wasm.binary import Kind
 _MAX_MARKS = 4096
 LAYER = "layer"
 
+AskAlive = Callable[[], Set[str] | None]
+"""Gets the digests of all images' manifests and indexes; None where nobody can tell."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -80,11 +83,11 @@ def choose(
     return chosen
 
 
-def evict(
-    cache: Cache,
-    keep: Artefact,
-    ask_alive_images: Callable[[], Set[str] | None] = lambda: None,
-) -> None:
+def nobody_to_ask() -> None:
+    """Where no containerd is known."""
+
+
+def evict(cache: Cache, keep: Artefact, ask_alive_images: AskAlive = nobody_to_ask) -> None:
     """Clear debris, then make the cache fit.
 
     Args:

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from shim.aot.cache import Cache
 from shim.aot.entry import Artefact
-from shim.aot.eviction import evict
+from shim.aot.eviction import AskAlive, evict, nobody_to_ask
 from shim.aot.limits import CompileLimits
 from shim.aot.locks import slot
 from shim.aot.priority import step_back
@@ -47,7 +47,11 @@ _DEFAULT_SIGNALS = (
 
 
 def run_loader(
-    source: ModuleSource, cache: Cache, limits: CompileLimits, report_fd: int
+    source: ModuleSource,
+    cache: Cache,
+    limits: CompileLimits,
+    report_fd: int,
+    ask_alive: AskAlive = nobody_to_ask,
 ) -> NoReturn:
     """Be the loader: called in a forked child that has one thread, ends the process.
 
@@ -56,12 +60,13 @@ def run_loader(
         cache: where the artefact goes.
         limits: what this may take.
         report_fd: written once: see `parse_report`.
+        ask_alive: see `evict`.
     """
     status = 1
     try:
         _become_own_process(source.kept_fds, report_fd)
         _limit(limits)
-        _report(report_fd, encode_report(load(source, cache, limits)))
+        _report(report_fd, encode_report(_load(source, cache, limits, ask_alive)))
         status = 0
     except MemoryError as error:
         reason = str(error) or "no memory"
@@ -75,18 +80,13 @@ def run_loader(
         os._exit(status)
 
 
-def load(source: ModuleSource, cache: Cache, limits: CompileLimits) -> Loaded:
-    """Get one module into the cache, within the limits of time.
-
-    Raises:
-        ShimError: the module is none, is not there, or its turn did not come.
-    """
+def _load(source: ModuleSource, cache: Cache, limits: CompileLimits, ask_alive: AskAlive) -> Loaded:
     source.prepare()
     digest = source.digest or _digest_of(source.read(limits.memory_bytes))
     found = cache.lookup(digest, source.image)
     made = _Made(found) if found else _verify_or_compile(source, digest, cache, limits)
     source.remember(cache, made.artefact)
-    evict(cache, made.artefact)
+    evict(cache, made.artefact, ask_alive)
     return Loaded(made.artefact, source.facts(), made.is_new, made.removed)
 
 

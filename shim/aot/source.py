@@ -7,6 +7,7 @@ be thrown away.
 
 import os
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from shim.aot.cache import Cache
@@ -59,14 +60,24 @@ class ModuleSource(Protocol):
 
 
 class FileSource:
-    """A file of a rootfs or volume, open; `identity` says where it comes from: see `Cache.find`."""
+    """A file of a rootfs or volume."""
 
     digest = None
-    image = None
 
-    def __init__(self, fd: int, identity: str) -> None:
+    def __init__(
+        self, fd: int, identity: str, ask_image: Callable[[], str | None] | None = None
+    ) -> None:
+        """Describe it.
+
+        Args:
+            fd: the file, open for reading.
+            identity: where it comes from.
+            ask_image: called in the loader, where the file is one of an image: see `image`.
+        """
         self._fd = fd
         self._identity = identity
+        self._ask_image = ask_image
+        self.image: str | None = None
 
     @property
     def kept_fds(self) -> tuple[int, ...]:
@@ -79,7 +90,8 @@ class FileSource:
         return Loaded(artefact, {}) if artefact else None
 
     def prepare(self) -> None:
-        """Note which version of the file it is."""
+        """Note which version of the file it is, and which image has it."""
+        self.image = self._ask_image() if self._ask_image else None
         self._hashed_ns = time.time_ns()
         self._status = os.fstat(self._fd)
 

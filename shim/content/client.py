@@ -16,7 +16,14 @@ from urllib.parse import quote
 import grpc
 from google.protobuf.message import Message
 
-from shim.api import containers_pb2, content_pb2, images_pb2
+from shim.api import (
+    containers_pb2,
+    content_pb2,
+    events_pb2,
+    images_pb2,
+    namespaces_pb2,
+    subscribe_pb2,
+)
 from shim.content.blobs import Blob, read_whole
 from shim.content.source import unreachable
 from shim.errdefs import (
@@ -95,6 +102,46 @@ class Client:
         answer = self._call(method, request, images_pb2.GetImageResponse, f"image {image}")
         return descriptor_of(answer.image)
 
+    def namespaces(self) -> list[str]:
+        """The names of all namespaces.
+
+        Raises:
+            ShimError: containerd cannot tell.
+        """
+        method = "containerd.services.namespaces.v1.Namespaces/List"
+        request, reply = namespaces_pb2.ListNamespacesRequest, namespaces_pb2.ListNamespacesResponse
+        return [each.name for each in self._call(method, request(), reply, "namespaces").namespaces]
+
+    def images(self) -> dict[str, Descriptor]:
+        """The images of the namespace, and what their names lead to.
+
+        Raises:
+            ShimError: containerd cannot tell.
+        """
+        method = "containerd.services.images.v1.Images/List"
+        request, reply = images_pb2.ListImagesRequest(), images_pb2.ListImagesResponse
+        found = self._call(method, request, reply, "images").images
+        return {image.name: descriptor_of(image) for image in found}
+
+    def image_events(self) -> Iterator[str]:
+        """The topic of each change of an image, in whatever namespace, for ever.
+
+        Raises:
+            ShimError: containerd went away, or cannot tell.
+        """
+        stub = self._channel.unary_stream(
+            "/containerd.services.events.v1.Events/Subscribe",
+            request_serializer=subscribe_pb2.SubscribeRequest.SerializeToString,
+            response_deserializer=events_pb2.Envelope.FromString,
+        )
+        filters = [f'topic=="/images/{verb}"' for verb in ("create", "update", "delete")]
+        stream = stub(subscribe_pb2.SubscribeRequest(filters=filters), metadata=self._metadata)
+        try:
+            for envelope in stream:
+                yield envelope.topic
+        except grpc.RpcError as error:
+            raise self._error(error, "events") from error
+
     def read(self, descriptor: Descriptor) -> bytes:
         """A blob, whole and verified.
 
@@ -148,7 +195,8 @@ class Client:
         where = f"namespace {self._namespace} of the containerd at {self._address}"
         match code:
             case grpc.StatusCode.NOT_FOUND:
-                way_out = way_out or _WAY_OUT[what.partition(" ")[0]]
+                kind = what.partition(" ")[0]
+                way_out = way_out or _WAY_OUT.get(kind, "is it older than 1.6?")
                 return NotFoundError(f"{what} is not in {where}: {way_out}")
             case grpc.StatusCode.UNAVAILABLE:
                 return unreachable(self._address, details)

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from shim.api import containers_pb2, images_pb2
 from shim.content.question import Questions, UnansweredError
 from shim.content.source import Origin, Target, unreachable
-from shim.errdefs import NoArtifactError
+from shim.errdefs import NoArtifactError, ShimError
 from shim.oci.descriptors import Descriptor
 
 _PATIENCE_S = 1.0
@@ -29,6 +29,15 @@ async def ask_target(origin: Origin) -> Target | None:
             return await _ask(origin)
     except (OSError, EOFError, UnansweredError, DecodeError):
         return None
+
+
+def ask_digest(origin: Origin) -> str | None:
+    """The digest of what a container's image leads to, for a loader; None where nobody can tell."""
+    try:
+        target = asyncio.run(ask_target(origin))
+    except ShimError:
+        return None
+    return target.descriptor.digest if target else None
 
 
 async def _ask(origin: Origin) -> Target:

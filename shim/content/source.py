@@ -28,11 +28,12 @@ Choose = Callable[[Artifact], Choice]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A container, and the containerd that knows its image."""
+    """A container, and the containerd that knows its image; or an image, whoever runs it."""
 
     address: str
     namespace: str
-    container_id: str
+    container_id: str = ""
+    image: str = ""
 
 
 def unreachable(address: str, why: str) -> UnavailableError:
@@ -134,7 +135,7 @@ class ImageSource:
         self._client = client = Client(self._origin.address, self._origin.namespace)
         target = self._target
         if target is None:
-            image = client.image_of(self._origin.container_id)
+            image = self._origin.image or client.image_of(self._origin.container_id)
             target = Target(image, client.target_of(image))
         try:
             resolved = self._resolve(target, self._read)

@@ -34,10 +34,11 @@ def main() -> int:
             return 0
         os.set_inheritable(lock_fd, False)  # noqa: FBT003 (os's)
         os.chdir("/")
-        # Not to use it: to have it parsed. Whoever needs it is told what is wrong with it.
+        # To have it parsed, above all. Whoever needs it is told what is wrong with it.
+        config = None
         with contextlib.suppress(ShimError):
-            load_config(Path(os.environ.get(PATH_VARIABLE) or DEFAULT_PATH))
-        Zygote(run_dir, lock_fd, Host.prepare()).serve()
+            config = load_config(Path(os.environ.get(PATH_VARIABLE) or DEFAULT_PATH))
+        Zygote(run_dir, lock_fd, Host.prepare(), config).serve()
     except (ShimError, OSError) as error:
         report(str(error))
         return 1

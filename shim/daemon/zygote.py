@@ -16,11 +16,14 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
 from shim import sockets
+from shim.config import Config
 from shim.daemon.serving import serve_launcher, warm_up
+from shim.daemon.watcher import WatcherKeeper
 from shim.errdefs import ShimError
 from shim.kernel.constants import PR_SET_PDEATHSIG
 from shim.kernel.libc import LINUX
@@ -40,12 +43,13 @@ class _StopRequested(BaseException):
 
 
 class Zygote:
-    """The daemon; `lock_fd` is its lock, held."""
+    """The daemon; `lock_fd` is its lock, held; no configuration where it cannot be read."""
 
-    def __init__(self, run_dir: RunDir, lock_fd: int, host: Host) -> None:
+    def __init__(self, run_dir: RunDir, lock_fd: int, host: Host, config: Config | None) -> None:
         self._run_dir = run_dir
         self._lock_fd = lock_fd
         self._host = host
+        self._watcher = WatcherKeeper(config, host.compatibility_key)
         self._pid = os.getpid()
         # The read end of each spare's pipe; its other end closes when the spare has work, or dies.
         self._spares: set[int] = set()
@@ -80,25 +84,35 @@ class Zygote:
                 except (OSError, ShimError) as error:
                     report(f"cannot fork: {error}")
                     time.sleep(_FORK_RETRY_S)
-            for fd, _ in poll.poll():
+            # After the spares, for whom somebody may be waiting.
+            if (watcher := self._fork_watcher()) is not None:
+                poll.register(watcher, select.POLLHUP)
+            for fd, _ in poll.poll(self._watcher.timeout_ms):
                 poll.unregister(fd)
                 os.close(fd)
                 self._spares.discard(fd)
+                if fd == self._watcher.fd:
+                    self._watcher.ended()
+
+    def _fork_watcher(self) -> int | None:
+        with _stop_signals_blocked():
+            try:
+                return self._watcher.start_if_due()
+            except (OSError, ShimError) as error:
+                report(f"cannot fork the watcher: {error}")
+                return None
 
     def _fork_spare(self) -> int:
         ours, theirs = os.pipe2(os.O_CLOEXEC)
-        # What a handler raises inside a hook of os.fork is swallowed there, and the signal with it.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         try:
-            pid = fork()
-            if pid == 0:
-                self._be_spare(ours, theirs)
+            with _stop_signals_blocked():
+                pid = fork()
+                if pid == 0:
+                    self._be_spare(ours, theirs)
         except BaseException:
             os.close(ours)
             os.close(theirs)
             raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(theirs)
         self._spares.add(ours)
         return ours
@@ -112,8 +126,9 @@ class Zygote:
             for number in (*_STOP_SIGNALS, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            for fd in (parents_end, self._lock_fd, *self._spares):
-                os.close(fd)
+            for fd in (parents_end, self._lock_fd, *self._spares, self._watcher.fd):
+                if fd is not None:
+                    os.close(fd)
             os.setsid()
             warm_up(self._run_dir)
             self._host.rehearse()
@@ -144,6 +159,17 @@ class Zygote:
                 pod = serve_launcher(connection, self._run_dir, leave_pool)
                 if pod is not None:
                     run_pod(pod, self._host)
+
+
+@contextlib.contextmanager
+def _stop_signals_blocked() -> Iterator[None]:
+    """What a handler raises inside a hook of os.fork is swallowed there, and the signal with
+    it."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

@@ -18,7 +18,7 @@ from shim.linux.runtime import OciRuntime
 from shim.pod.container_request import ContainerRequest, read_request
 from shim.pod.execs import Execs, linux_execs, wasm_execs
 from shim.pod.group import ContainerGroup
-from shim.pod.images import Images, WasmImage, chooses_module
+from shim.pod.images import Images, WasmImage, chooses_module, known_by_image
 from shim.pod.node import Node
 from shim.pod.pid_namespace import is_an_instances, make_private
 from shim.pod.program import NotThere, WasmFile, find_wasm
@@ -119,8 +119,10 @@ class ContainerBuilder:
             if image is not None:
                 return image
         found = find_wasm(spec, container.rootfs, container.rootfs_identity)
-        if not isinstance(found, NotThere):
-            return found
+        if isinstance(found, WasmFile):
+            return known_by_image(found, self._node, container.id)
+        if found is None:
+            return None
         try:
             image = None if chooses_module(spec) else await self._images.find(container)
         except UnavailableError as error:

@@ -25,7 +25,7 @@ from shim.oci.companion import companion_config
 from shim.oci.spec import parse_process
 from shim.pod.companion_pids import CompanionPids
 from shim.pod.container_request import ContainerRequest
-from shim.pod.images import WasmImage
+from shim.pod.images import WasmImage, known_by_image
 from shim.pod.node import Node
 from shim.pod.program import NotThere, find_wasm, is_there
 from shim.pod.wasm import WasmInstances
@@ -127,6 +127,7 @@ def wasm_execs(
             if pids is None:
                 pids = CompanionPids(lambda: instances.hold_pids(container, init.pid))
             return await _companion(node, container, init, pids, request, streams, terminal)
+        wasm = known_by_image(wasm, node, container.id)
         with contextlib.ExitStack() as opened:
             opened.callback(os.close, wasm.fd)
             return await instances.execute(container, spec, init.pid, wasm, streams, terminal)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from shim.aot.cache import Cache
 from shim.aot.source import ModuleSource
 from shim.content import trees
-from shim.content.quick import ask_target
+from shim.content.quick import ask_digest, ask_target
 from shim.content.source import Choose, ImageSource, Origin, Resolved
 from shim.errdefs import InvalidArgumentError, NoArtifactError, ShimError
 from shim.oci.artifact import Artifact
@@ -20,7 +20,7 @@ from shim.oci.choose import MODULE_ANNOTATION, Choice, choose_module
 from shim.oci.spec import Process, Spec
 from shim.pod.container_request import ContainerRequest
 from shim.pod.node import Node
-from shim.pod.program import CONTAINER_TYPE, SANDBOX
+from shim.pod.program import CONTAINER_TYPE, SANDBOX, WasmFile
 from shim.pod.wasm import WasmInstances
 from shim.rootfs import lay_over
 
@@ -33,6 +33,14 @@ def chooses_module(spec: Spec) -> bool:
     # A pod's annotations reach its pause container, too.
     is_pause = annotations.get(CONTAINER_TYPE) == SANDBOX
     return bool(annotations.get(MODULE_ANNOTATION)) and not is_pause
+
+
+def known_by_image(file: WasmFile, node: Node, container_id: str) -> WasmFile:
+    """A file of a container's; if it is one of its image, its loader asks containerd which."""
+    if not file.is_in_image:
+        return file
+    origin = Origin(node.address, node.namespace, container_id)
+    return replace(file, ask_image=lambda: ask_digest(origin))
 
 
 @dataclass(frozen=True, slots=True)

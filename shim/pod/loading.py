@@ -11,6 +11,7 @@ import signal
 import structlog
 
 from shim.aot.cache import Cache
+from shim.aot.eviction import AskAlive, nobody_to_ask
 from shim.aot.limits import CompileLimits
 from shim.aot.loader import run_loader
 from shim.aot.report import Loaded, parse_report
@@ -27,9 +28,13 @@ _log = structlog.get_logger()
 
 
 async def load_artefact(
-    source: ModuleSource, cache: Cache, limits: CompileLimits, reaper: Reaper
+    source: ModuleSource,
+    cache: Cache,
+    limits: CompileLimits,
+    reaper: Reaper,
+    ask_alive: AskAlive = nobody_to_ask,
 ) -> Loaded:
-    """The artefact of a module.
+    """The artefact of a module; a loader may `ask_alive`, see `evict`.
 
     Raises:
         ShimError: the module is none, or compiling it took more than it may.
@@ -37,7 +42,7 @@ async def load_artefact(
     found = source.find(cache)
     if found is not None:
         return found
-    loaded = await _run_loader(source, cache, limits, reaper)
+    loaded = await _run_loader(source, cache, limits, reaper, ask_alive)
     for reason in loaded.removed:
         _log.warning("artefact not believed and removed", reason=reason)
     if loaded.is_new:
@@ -46,7 +51,11 @@ async def load_artefact(
 
 
 async def _run_loader(
-    source: ModuleSource, cache: Cache, limits: CompileLimits, reaper: Reaper
+    source: ModuleSource,
+    cache: Cache,
+    limits: CompileLimits,
+    reaper: Reaper,
+    ask_alive: AskAlive,
 ) -> Loaded:
     report, report_writer = os.pipe2(os.O_CLOEXEC)
     try:
@@ -57,7 +66,7 @@ async def _run_loader(
         raise
     if pid == 0:
         os.close(report)
-        run_loader(source, cache, limits, report_writer)
+        run_loader(source, cache, limits, report_writer, ask_alive)
     os.close(report_writer)
     exited = reaper.watch(pid)
     try:

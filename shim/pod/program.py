@@ -9,7 +9,7 @@ runwasi.
 import os
 import posixpath
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -51,12 +51,17 @@ class WasmProgram(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WasmFile:
-    """A Wasm file, open for reading; `identity` names its place for the cache's memo."""
+    """A Wasm file, open for reading; `identity` names its place for the cache's memo.
+
+    `is_in_image` is false for a file of a volume; `ask_image` tells a loader the image.
+    """
 
     fd: int
     path: str
     identity: str
     function: str | None
+    is_in_image: bool
+    ask_image: Callable[[], str | None] | None = None
 
     @property
     def name(self) -> str:
@@ -66,7 +71,7 @@ class WasmFile:
     @property
     def source(self) -> FileSource:
         """The file."""
-        return FileSource(self.fd, self.identity)
+        return FileSource(self.fd, self.identity, self.ask_image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,8 @@ def find_wasm(
             continue
         head = _head(fd)
         if not head.startswith(_LINUX_HEADS) and sniff(head) is not None:
-            return WasmFile(fd, candidate, identity, function)
+            is_in_image = identity == f"{rootfs_identity}\0{candidate}"
+            return WasmFile(fd, candidate, identity, function, is_in_image)
         os.close(fd)
         if by_name and not head.startswith(_LINUX_HEADS):
             raise InvalidArgumentError(_no_wasm(candidate, head))

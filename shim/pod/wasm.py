@@ -17,6 +17,7 @@ from shim.aot.cache import Cache
 from shim.aot.entry import Artefact
 from shim.aot.limits import CompileLimits
 from shim.aot.source import Loaded, ModuleSource
+from shim.content.alive import ask_alive
 from shim.engine.run import Program
 from shim.errdefs import FailedPreconditionError, ShimError, StaleArtefactError
 from shim.instance.child import InstanceSpec
@@ -67,7 +68,10 @@ class WasmInstances:
         Raises:
             ShimError: why there is none.
         """
-        return await load_artefact(source, self.cache, self._limits, self._node.reaper)
+        node = self._node
+        return await load_artefact(
+            source, self.cache, self._limits, node.reaper, lambda: ask_alive(node.address)
+        )
 
     async def create(
         self,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shim.errdefs import InvalidArgumentError
+from shim.wasm.reader import Reader
 
 _MAGIC = b"\0asm"
 _SPACE_OR_COMMENT = re.compile(rb"(?:[ \t\r\n]+|;;[^\n]*\n)*")
@@ -54,7 +55,7 @@ def component_names(binary: bytes) -> ComponentNames:
     """
     if sniff(binary[:8]) is not Kind.COMPONENT:
         raise InvalidArgumentError("not a component in the binary format")
-    reader = _Reader(binary, 8, len(binary))
+    reader = Reader(binary, 8, len(binary), "component")
     imports: list[str] = []
     exports: list[str] = []
     while not reader.at_end():
@@ -92,57 +93,7 @@ def _skip_block_comment(head: bytes, offset: int) -> int:
     return len(head)
 
 
-class _Reader:
-    """Reads one section; never beyond its end."""
-
-    def __init__(self, data: bytes, offset: int, end: int) -> None:
-        self._data = data
-        self._offset = offset
-        self._end = end
-
-    def at_end(self) -> bool:
-        return self._offset == self._end
-
-    def byte(self) -> int:
-        if self._offset >= self._end:
-            raise InvalidArgumentError("component ends in the middle of a section")
-        self._offset += 1
-        return self._data[self._offset - 1]
-
-    def u32(self) -> int:
-        """Read an unsigned LEB128 number of at most 32 bits."""
-        value = 0
-        for shift in range(0, 35, 7):
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            if not byte & 0x80:
-                if value > 0xFFFFFFFF:
-                    break
-                return value
-        raise InvalidArgumentError("component holds a number of more than 32 bits")
-
-    def sub(self, size: int) -> "_Reader":
-        """Return a reader of the next `size` bytes and step over them."""
-        start = self._step_over(size)
-        return _Reader(self._data, start, self._offset)
-
-    def text(self) -> str:
-        """Read a name: its length in bytes, then UTF-8."""
-        start = self._step_over(self.u32())
-        try:
-            return self._data[start : self._offset].decode()
-        except UnicodeDecodeError as error:
-            raise InvalidArgumentError("component holds a name that is not UTF-8") from error
-
-    def _step_over(self, size: int) -> int:
-        start = self._offset
-        if size > self._end - start:
-            raise InvalidArgumentError("component ends in the middle of a section")
-        self._offset = start + size
-        return start
-
-
-def _entries(body: _Reader, skip_rest: Callable[[_Reader], None]) -> list[str]:
+def _entries(body: Reader, skip_rest: Callable[[Reader], None]) -> list[str]:
     """Read a vector of named entries."""
     names = []
     for _ in range(body.u32()):
@@ -153,7 +104,7 @@ def _entries(body: _Reader, skip_rest: Callable[[_Reader], None]) -> list[str]:
     return names
 
 
-def _name(body: _Reader) -> str:
+def _name(body: Reader) -> str:
     form = body.byte()
     name = body.text()
     if form in {0, 1}:
@@ -166,7 +117,7 @@ def _name(body: _Reader) -> str:
     return name
 
 
-def _skip_export(body: _Reader) -> None:
+def _skip_export(body: Reader) -> None:
     if body.byte() == 0:  # the sort; 0 is a core sort, which is one byte more
         body.byte()
     body.u32()
@@ -174,7 +125,7 @@ def _skip_export(body: _Reader) -> None:
         _skip_extern_type(body)
 
 
-def _skip_extern_type(body: _Reader) -> None:
+def _skip_extern_type(body: Reader) -> None:
     sort = body.byte()
     if sort == 0:  # core module: 0x11 and its type
         body.byte()

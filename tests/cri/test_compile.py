@@ -1,6 +1,7 @@
 """Compilation as pods meet it: once for all of them, within limits, and never by trust."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from tests.support import guests, images
 from tests.support.containerd import Containerd
 from tests.support.cri import CriError
 from tests.support.large_modules import large_component, slow_module
-from tests.support.pods import ContainerSpec, Pod
+from tests.support.pods import ContainerSpec, Pod, Volume
 
 pytestmark = [pytest.mark.root, pytest.mark.containerd]
 
@@ -38,6 +39,23 @@ def artefact_of(containerd: Containerd, module: bytes) -> Path:
         path for kind in ("module", "component") for path in folder.rglob(f"{digest}.{kind}")
     )
     return found
+
+
+def images_of(artefact: Path) -> list[str]:
+    found: list[str] = json.loads(artefact.with_suffix(".json").read_text())["images"]
+    return found
+
+
+def images_by_name(containerd: Containerd) -> dict[str, str]:
+    lines = [line.split() for line in containerd.ctr("images", "ls").splitlines()[1:]]
+    return {words[0]: words[2] for words in lines}
+
+
+def remove_image(containerd: Containerd, name: str) -> None:
+    """With the names that CRI has given it."""
+    digests = images_by_name(containerd)
+    names = [other for other, digest in digests.items() if digest == digests[name]]
+    containerd.ctr("images", "rm", "--sync", *names)
 
 
 def times_compiled(containerd: Containerd, module: bytes) -> int:
@@ -89,6 +107,46 @@ def test_module_that_takes_all_memory_fails_with_the_limit(
         greedy = pod.create(spec)
         with pytest.raises(CriError, match=r"/app\.wasm.*\[compile\] memory_bytes"):
             greedy.start()
+
+
+def test_entry_knows_every_image_that_its_module_came_from(containerd: Containerd) -> None:
+    module = guests.binary(guests.exit_with(52))
+    first, second = (import_module(containerd, f"of-{n}", module) for n in ("one", "two"))
+    archive = images.wasm_image(
+        containerd.folder / "m.tar", "localhost/of-two:1", module, {"/more": b"another image"}
+    )
+    containerd.import_image(archive)
+    with containerd.pod("images", "tandem") as pod:
+        for spec in (first, second, first):
+            assert run_to_its_end(pod, spec) == 52
+        # a volume is nobody's image
+        volume = Volume(pod.volume("v"), "/v")
+        (volume.source / "app.wasm").write_bytes(module)
+        spec = ContainerSpec("volume", first.image, ["/v/app.wasm"], volumes=(volume,))
+        assert run_to_its_end(pod, spec) == 52
+    expected = [images_by_name(containerd)[spec.image] for spec in (first, second)]
+    assert sorted(images_of(artefact_of(containerd, module))) == sorted(expected)
+    assert len(set(expected)) == 2
+    assert times_compiled(containerd, module) == 1
+
+
+def test_full_cache_forgets_first_whose_image_is_gone(containerd: Containerd, config: Path) -> None:
+    modules = [guests.binary(guests.exit_with(code)) for code in (61, 62, 63)]
+    specs = [import_module(containerd, f"full-{n}", module) for n, module in enumerate(modules)]
+    with containerd.pod("filled", "tandem") as pod:
+        for spec in specs[:2]:
+            run_to_its_end(pod, spec)
+    older, newer = (artefact_of(containerd, module) for module in modules[:2])
+    remove_image(containerd, specs[1].image)
+    room = sum(
+        path.stat().st_blocks * 512
+        for path in older.parent.iterdir()
+        if path.suffix in {".module", ".component"}
+    )
+    config.write_text(config.read_text().replace("[cache]\n", f"[cache]\nmax_bytes = {room}\n"))
+    with containerd.pod("full", "tandem") as pod:
+        assert run_to_its_end(pod, specs[2]) == 63
+    assert (older.exists(), newer.exists()) == (True, False)
 
 
 @pytest.mark.parametrize(("harm", "code"), [("flipped", 41), ("truncated", 42), ("foreign", 43)])

@@ -1,5 +1,6 @@
 """The configuration file: every key optional, every mistake named."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,13 @@ def test_config_reads_every_key() -> None:
     [cache]
     directory = "/c"
     max_bytes = 1
+    warm_on_pull = true
     [compile]
     timeout_s = 2
     memory_bytes = 3
+    parallel = 4
+    [containerd]
+    address = "/a"
     [linux]
     runtime = "crun"
     systemd_cgroup = true
@@ -31,7 +36,9 @@ def test_config_reads_every_key() -> None:
     """
     config = parse_config(text, name="x")
     assert (config.cache.directory, config.cache.max_bytes) == ("/c", 1)
+    assert config.cache.warm_on_pull
     assert (config.compile.timeout_s, config.compile.memory_bytes) == (2, 3)
+    assert (config.compile.parallel, config.containerd.address) == (4, "/a")
     assert (config.linux.runtime, config.linux.systemd_cgroup) == ("crun", True)
     assert config.shim.transport == "grpc"
 
@@ -40,6 +47,10 @@ def test_config_keeps_the_defaults_of_keys_that_are_not_there() -> None:
     config = parse_config('[linux]\nruntime = "crun"', name="x")
     assert config.cache == Config().cache
     assert not config.linux.systemd_cgroup
+
+
+def test_half_of_the_processors_compile_and_at_least_one() -> None:
+    assert Config().compile.parallel == max((os.cpu_count() or 1) // 2, 1)
 
 
 @pytest.mark.parametrize(

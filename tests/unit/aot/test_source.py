@@ -46,6 +46,14 @@ def test_file_is_read_whole_and_keeps_its_offset(module: Path) -> None:
     assert source.facts() == {}
 
 
+def test_file_of_an_image_knows_it_once_it_is_prepared(module: Path) -> None:
+    with module.open("rb") as file:
+        source = FileSource(file.fileno(), "image", lambda: "sha256:1")
+        assert source.image is None
+        source.prepare()
+        assert source.image == "sha256:1"
+
+
 def test_file_larger_than_the_limit_is_not_read(module: Path) -> None:
     with module.open("rb") as file:
         source = FileSource(file.fileno(), "image")

@@ -1,0 +1,192 @@
+"""Images that are compiled when they are pulled, before any pod wants them, and cleared again.
+
+containerd 1.6 pulls artifacts and then says that it cannot unpack them: nobody asks what it says.
+"""
+
+import hashlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.artifacts import guests, image_packings
+from tests.artifacts.artifact_packings import CNCF_CONFIG
+from tests.artifacts.conftest import Node
+from tests.cri.conftest import Stack, start_daemon
+from tests.support import packing
+from tests.support.packing import WASM, Artifact, json_blob
+from tests.support.pods import ContainerSpec
+from tests.support.registry import Blob, Registry
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.root, pytest.mark.containerd]
+
+PATIENCE_S = 30.0
+
+
+@contextmanager
+def warm_node(stack: Stack) -> Iterator[Node]:
+    """A containerd whose daemon has a watcher."""
+    with stack.containerd() as containerd:
+        config = containerd.folder / "tandem.toml"
+        text = config.read_text().replace("[cache]\n", "[cache]\nwarm_on_pull = true\n")
+        config.write_text(f'{text}[containerd]\naddress = "{containerd.address}"\n')
+        start_daemon(containerd)
+        with Registry(room=containerd.room) as registry:
+            yield Node(containerd, registry, stack.release)
+
+
+@pytest.fixture(name="warm", scope="module")
+def _warm(stack: Stack) -> Iterator[Node]:
+    with warm_node(stack) as node:
+        yield node
+
+
+def artifact(*names: str) -> Artifact:
+    layers = [Blob(WASM, guests.module(name, 3)) for name in names]
+    config = {"os": "wasip1", "layerDigests": [layer.digest for layer in layers]}
+    titles = packing.titled(*(f"{name}.wasm" for name in names))
+    return packing.manifest(json_blob(CNCF_CONFIG, config), layers, annotated=titles)
+
+
+def artefacts_of(node: Node, name: str, status: int = 3) -> list[Path]:
+    digest = hashlib.sha256(guests.module(name, status)).hexdigest()
+    return list((node.containerd.folder / "cache").rglob(f"{digest}.module"))
+
+
+def name_by_id(node: Node, image: str) -> str:
+    lines = [line.split() for line in node.containerd.ctr("images", "ls").splitlines()[1:]]
+    digests = {words[0]: words[2] for words in lines}
+    (name,) = (
+        name for name in digests if digests[name] == digests[image] and name.startswith("sha256:")
+    )
+    return name
+
+
+def wait_until_compiled(node: Node, *names: str) -> None:
+    wait_for(f"artefacts of {names}", lambda: all(artefacts_of(node, n) for n in names), PATIENCE_S)
+
+
+def compilations(node: Node) -> int:
+    """Those of pods, whose shims log to containerd."""
+    return node.containerd.log_path.read_text(errors="replace").count("module compiled")
+
+
+def watchers_log(node: Node) -> str:
+    return node.containerd.tandem_socket.with_name("tandemd.log").read_text()
+
+
+def watcher(node: Node) -> psutil.Process:
+    """The child of the daemon's that has a child, the listener."""
+    daemon = node.containerd.daemon()
+    assert daemon is not None
+
+    def find() -> psutil.Process | None:
+        children = psutil.Process(daemon.host_pid).children()
+        return next((child for child in children if child.children()), None)
+
+    return wait_for("watcher", find)
+
+
+def test_pulled_modules_are_compiled_before_any_pod(warm: Node) -> None:
+    with warm.pushed("warm/two", artifact("warm-1", "warm-2")) as image:
+        warm.pull(image)
+        wait_until_compiled(warm, "warm-1", "warm-2")
+        before = compilations(warm)
+        with (
+            warm.containerd.pod("warm", "tandem") as pod,
+            pod.create(ContainerSpec("warm", image, ["warm-2.wasm"])) as container,
+        ):
+            assert container.start().wait().exit_code == 3
+            assert container.stdout == "warm-2"
+        assert compilations(warm) == before
+        wait_for("two lines", lambda: watchers_log(warm).count("module compiled") == 2)
+    # the image is gone now
+    wait_for("end of the entries", lambda: not artefacts_of(warm, "warm-1"), PATIENCE_S)
+    wait_for("end of the entries", lambda: not artefacts_of(warm, "warm-2"), PATIENCE_S)
+
+
+@pytest.mark.parametrize("build", [image_packings.scratch, image_packings.scratch_docker])
+def test_file_of_a_pulled_image_is_compiled_before_any_pod(
+    warm: Node, build: Callable[[str], Artifact]
+) -> None:
+    name = build.__name__
+    with warm.pushed(f"warm/{name}", build(name)) as image:
+        assert warm.pull(image) == ""
+        wait_for("artefact", lambda: artefacts_of(warm, name, guests.STATUS), PATIENCE_S)
+        before = compilations(warm)
+        with (
+            warm.containerd.pod(name.replace("_", "-"), "tandem") as pod,
+            pod.create(ContainerSpec("warm", image)) as container,
+        ):
+            assert container.start().wait().exit_code == guests.STATUS
+            assert container.stdout == name
+        assert compilations(warm) == before
+        # CRI has given it a third name
+        warm.containerd.ctr("images", "rm", "--sync", name_by_id(warm, image))
+    wait_for("end of the entry", lambda: not artefacts_of(warm, name, guests.STATUS), PATIENCE_S)
+
+
+def test_image_with_two_names_keeps_its_entry_until_the_last_is_gone(warm: Node) -> None:
+    with warm.pushed("warm/first", artifact("named")) as image:
+        warm.pull(image)
+        wait_until_compiled(warm, "named")
+        warm.containerd.ctr("images", "tag", image, "localhost/second:1")
+        warm.remove(image)
+        marker = warm.registry.push("warm/marker", *parts(artifact("marker")))
+        warm.pull(marker)
+        # whoever sees the marker has seen the first name go
+        wait_until_compiled(warm, "marker")
+        assert artefacts_of(warm, "named")
+        warm.remove("localhost/second:1")
+        warm.remove(marker)
+        wait_for("end of the entry", lambda: not artefacts_of(warm, "named"), PATIENCE_S)
+
+
+def parts(made: Artifact) -> tuple[Blob, ...]:
+    return made.target, *made.blobs
+
+
+@pytest.mark.parametrize("kill", ["watcher", "listener", "containerd"])
+def test_what_was_pulled_meanwhile_is_caught_up_with(stack: Stack, kill: str) -> None:
+    with warm_node(stack) as node:
+        old = watcher(node)
+        victim: dict[str, Callable[[], None]] = {
+            "watcher": lambda: os.kill(old.pid, signal.SIGKILL),
+            "listener": lambda: os.kill(old.children()[0].pid, signal.SIGKILL),
+            "containerd": lambda: node.containerd.restart(signal.SIGKILL),
+        }
+        victim[kill]()
+        with node.pushed("warm/after", artifact("after")) as image:
+            node.pull(image)
+            wait_until_compiled(node, "after")
+        wait_for("end of the entry", lambda: not artefacts_of(node, "after"), PATIENCE_S)
+
+
+def test_module_that_is_none_is_logged_and_tried_once(warm: Node) -> None:
+    bad = packing.manifest(
+        json_blob(CNCF_CONFIG, {"os": "wasip1", "a": "bad"}), [Blob(WASM, b"\0asm nonsense")]
+    )
+    with (
+        warm.pushed("warm/bad", bad) as image,
+        warm.pushed("warm/good", artifact("beside-bad")) as good,
+    ):
+        warm.pull(image)
+        warm.pull(good)
+        wait_until_compiled(warm, "beside-bad")
+        said = [line for line in watchers_log(warm).splitlines() if image in line]
+        assert len(said) == 1
+        assert "image not compiled" in said[0]
+
+
+def test_watcher_dies_with_the_daemon(stack: Stack) -> None:
+    with warm_node(stack) as node:
+        daemon = node.containerd.daemon()
+        assert daemon is not None
+        family = [watcher(node), *watcher(node).children()]
+        os.kill(daemon.host_pid, signal.SIGKILL)
+        assert psutil.wait_procs(family, 10)[1] == []
