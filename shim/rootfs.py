@@ -98,6 +98,8 @@ def lay_over(tree_fd: int, target: Path, scratch: Path, kernel: Kernel = LINUX) 
         try:
             for path in (scratch, scratch / "upper", scratch / "work"):
                 path.mkdir(mode=0o755)
+            # The merged root has the upper directory's mode, whatever mask was inherited.
+            (scratch / "upper").chmod(0o755)
             for path in (target, scratch / "upper", scratch / "work"):
                 fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
                 opened.callback(os.close, fd)

@@ -10,6 +10,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from shim.aot.locks import PARTIAL, lock_file
 from shim.errdefs import InvalidArgumentError, UnavailableError
 from shim.oci.descriptors import Descriptor, check_digest
 
@@ -44,11 +45,16 @@ class Documents:
             UnavailableError: the disk is full, or failed.
         """
         path = self._path(descriptor)
-        fresh = path.with_name(f"{os.getpid()}.partial")
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)
-            fresh.write_bytes(data)
-            fresh.rename(path)
+            partial = Path(f"{path}{PARTIAL}")
+            # Locked, so that no eviction beside us takes it for debris; not synced, see above.
+            fd = lock_file(partial, os.O_RDWR | os.O_CREAT)
+            try:
+                partial.write_bytes(data)
+                partial.rename(path)
+            finally:
+                os.close(fd)
         except OSError as error:
             raise UnavailableError(
                 f"cannot write {path}: {error.strerror}; make room, or move [cache] directory"

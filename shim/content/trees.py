@@ -6,11 +6,14 @@ alone unpack; whoever uses a tree holds its layer, so that nobody evicts it mean
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shim.aot.cache import Cache
 from shim.errdefs import ResourceExhaustedError, UnavailableError
 from shim.oci.artifact import Contents
-from shim.unpack.tree import Limits, OpenBlob, unpack
+
+if TYPE_CHECKING:
+    from shim.unpack.tree import OpenBlob
 
 _FILES = "files"
 _SHARE = 4  # of the cache, for the files of one artifact
@@ -22,7 +25,7 @@ def is_there(cache: Cache, contents: Contents) -> bool:
     return contents.is_empty or cache.layers.path(contents.key).is_dir()
 
 
-def make(cache: Cache, contents: Contents, image: str, open_blob: OpenBlob) -> int | None:
+def make(cache: Cache, contents: Contents, image: str, open_blob: "OpenBlob") -> int | None:
     """Unpack what is not there yet, in a loader.
 
     Args:
@@ -40,6 +43,8 @@ def make(cache: Cache, contents: Contents, image: str, open_blob: OpenBlob) -> i
     """
     if contents.is_empty:
         return None
+    from shim.unpack.tree import Limits, unpack  # noqa: PLC0415 (for loaders alone)
+
     with cache.layers.unpacking(contents.key, image) as writer:
         if writer is not None:
             try:

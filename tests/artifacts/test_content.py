@@ -1,5 +1,6 @@
 """Containers whose module is in the content store: started again, executed in, gone meanwhile."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from tests.artifacts import artifact_packings, guests
 from tests.artifacts.conftest import Node
 from tests.cri.conftest import shims_and_instances
 from tests.support import packing
+from tests.support.containerd import CRI_NAMESPACE
 from tests.support.cri import CriError
 from tests.support.packing import CONFIG, WASM, Artifact, image_config, json_blob
 from tests.support.pods import Container, ContainerSpec, Pod
@@ -132,3 +134,50 @@ def test_nothing_but_the_pods_own_processes_run(node: Node, sleeper: Container) 
     assert sleeper.is_running()
     shims, instances = shims_and_instances(node.containerd)
     assert len(instances) == len(shims) == 1
+
+
+ASK = """
+import sys
+from pathlib import Path
+import shim.daemon.unneeded
+from shim.aot.cache import Cache
+from shim.content.source import ImageSource, Origin
+from shim.errdefs import ShimError
+from shim.oci.choose import Choice
+
+cache = Cache(Path(sys.argv[1]), 1 << 30, "key")
+choose = lambda artifact: Choice(artifact.modules[0], None, ())
+source = ImageSource(Origin(*sys.argv[2:]), choose, cache)
+try:
+    source.prepare()
+    print(source.image, len(source.read(1 << 20)), source.facts()["image"])
+except ShimError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_loader_asks_for_all_of_it_itself(node: Node, pod: Pod, tmp_path: Path) -> None:
+    """Where the pod shim's short question had no answer."""
+
+    def ask(address: Path, namespace: str, container_id: str) -> str:
+        words: list[str | Path] = [tmp_path / "cache", address, namespace, container_id]
+        ran = node.containerd.run([sys.executable, "-c", ASK, *words])
+        return ran.stdout.strip() or ran.stderr
+
+    address = node.containerd.address
+    module = Blob(WASM, guests.module("asked"))
+    asked = artifact(module)
+    with node.pushed("content/asked", asked) as reference:
+        node.pull(reference)
+        with pod.create(ContainerSpec("asked", reference, ["/app"])) as container:
+            found = ask(address, CRI_NAMESPACE, container.id)
+            assert found.split()[:2] == [asked.digest, str(len(module.data))]
+            # CRI names the image by one of its names, the digest's among them.
+            assert found.split()[2].startswith((reference.rpartition(":")[0], "sha256:"))
+            assert ask(address, "other", container.id) == (
+                f"NotFoundError container {container.id} is not in namespace other of the"
+                f" containerd at {address}: it was removed meanwhile"
+            )
+            nowhere = address.with_name("nowhere.sock")
+            text = ask(nowhere, CRI_NAMESPACE, container.id)
+            assert text.startswith(f"UnavailableError the containerd at {nowhere} does not answer")

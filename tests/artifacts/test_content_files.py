@@ -50,6 +50,11 @@ def test_files_of_all_layers_are_there(pod: Pod, image: str) -> None:
     assert run(pod, image, "cat", "/texts/large.txt") == LARGE.decode().rstrip("\n")
 
 
+def test_files_are_there_for_every_user(pod: Pod, image: str) -> None:
+    words = do("cat", "/texts/over.txt")
+    assert run(pod, image, *words, user=1000, group=1000) == "second"
+
+
 @pytest.mark.parametrize("path", ["/texts/over.txt", "/texts/new.txt", "/new.txt"])
 def test_files_are_read_only(pod: Pod, image: str, path: str) -> None:
     assert run(pod, image, "write", path, "mine").startswith(f"cannot write {path}: ")

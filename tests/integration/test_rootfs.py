@@ -121,8 +121,13 @@ def test_a_tree_is_laid_over_a_root_file_system(tmp_path: Path, name: str) -> No
     (tree / "file0" / "mine").write_text("mine")
     mount_rootfs([overlay(tmp_path)], target)
     tree_fd = os.open(tree, os.O_PATH)
-    lay_over(tree_fd, target, scratch)
-    os.close(tree_fd)
+    mask = os.umask(0o077)
+    try:
+        lay_over(tree_fd, target, scratch)
+    finally:
+        os.umask(mask)
+        os.close(tree_fd)
+    assert target.stat().st_mode & 0o777 == 0o755
     assert sorted(os.listdir(target)) == ["file0", "file1"]
     assert (target / "file0" / "mine").read_text() == "mine"
     (target / "mountpoint").mkdir()

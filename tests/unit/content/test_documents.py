@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from shim.aot.cache import Cache
+from shim.aot.eviction import clear_debris
+from shim.aot.locks import PARTIAL
 from shim.content import documents as module
 from shim.content.documents import Documents
 from shim.errdefs import UnavailableError
@@ -56,6 +59,21 @@ def test_oldest_documents_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         with contextlib.suppress(FileNotFoundError):
             left.append(documents.read(descriptor_of(text)))
     assert left == [b"0", b"1", b"4"]
+
+
+def test_what_a_dead_loader_left_is_no_document_and_in_nobodys_way(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", 1 << 30, "key")
+    documents = Documents(cache.directory)
+    partial = Path(f"{documents._path(descriptor_of(b'{}'))}{PARTIAL}")
+    partial.parent.mkdir()
+    partial.write_bytes(b"{")
+    clear_debris(cache)
+    assert list(partial.parent.iterdir()) == []
+    partial.write_bytes(b'{"longer": 1}')
+    documents.add(descriptor_of(b"{}"), b"{}")
+    clear_debris(cache)
+    assert documents.read(descriptor_of(b"{}")) == b"{}"
+    assert len(list(partial.parent.iterdir())) == 1
 
 
 def test_disk_that_fails_is_said(tmp_path: Path) -> None:

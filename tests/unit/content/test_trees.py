@@ -17,6 +17,7 @@ from shim.errdefs import (
 )
 from shim.oci.artifact import Contents, File
 from shim.oci.descriptors import Descriptor
+from shim.unpack import tree
 from shim.unpack.tree import Limits
 
 FILES = Contents(files=(File("etc/motd", "sha256:" + "0" * 64, content=b"hi"),))
@@ -45,7 +46,7 @@ def _unpacked(monkeypatch: pytest.MonkeyPatch) -> Unpacked:
         (destination / "motd").write_bytes(bytes(10000))
         done.append(destination)
 
-    monkeypatch.setattr(trees, "unpack", unpack)
+    monkeypatch.setattr(tree, "unpack", unpack)
     return done
 
 
@@ -87,7 +88,7 @@ def test_nothing_is_left_of_what_cannot_be_unpacked(
         destination.mkdir()
         raise error
 
-    monkeypatch.setattr(trees, "unpack", unpack)
+    monkeypatch.setattr(tree, "unpack", unpack)
     with pytest.raises(type(error), match=text):
         trees.make(cache, FILES, IMAGE, no_blob)
     assert not trees.is_there(cache, FILES)
