@@ -1,6 +1,7 @@
 """`tandem cache`: what is in the node's cache of compiled modules; shrinking and warming it."""
 
 import time
+from functools import partial
 from typing import Any
 
 import click
@@ -98,32 +99,29 @@ def warm(images: tuple[str, ...], *, namespace: str, address: str | None, output
     JSON, a list of: image, digest (of the module), kind, seconds, size, compiled.
     """
     from shim.cli.loader import compile_limits, load_module, node_cache
-    from shim.content.named import NamedImageSource
+    from shim.cli.warming import warm_image
 
     config = node_config()
     cache, limits = node_cache(config), compile_limits(config)
     where = address or config.containerd.address
     done: list[dict[str, Any]] = []
     for image in images:
-        number, count = 0, 1
-        while number < count:
-            source = NamedImageSource(where, namespace, image, number, cache)
+        with waiting(f"compile {image}") as tick:
             began = time.monotonic()
-            with waiting(f"compile {image}") as tick:
-                loaded = load_module(source, cache, limits, tick)
-            artefact = loaded.artefact
-            done.append(
-                {
-                    "image": image,
-                    "digest": f"sha256:{artefact.digest}",
-                    "kind": artefact.kind.value,
-                    "seconds": round(time.monotonic() - began, 3),
-                    "size": artefact.path.stat().st_size,
-                    "compiled": loaded.is_new,
-                }
-            )
-            modules = loaded.facts.get("modules")
-            number, count = number + 1, modules if isinstance(modules, int) else 1
+            load = partial(load_module, cache=cache, limits=limits, tick=tick)
+            for loaded in warm_image(where, namespace, image, cache, load):
+                artefact = loaded.artefact
+                done.append(
+                    {
+                        "image": image,
+                        "digest": f"sha256:{artefact.digest}",
+                        "kind": artefact.kind.value,
+                        "seconds": round(time.monotonic() - began, 3),
+                        "size": artefact.path.stat().st_size,
+                        "compiled": loaded.is_new,
+                    }
+                )
+                began = time.monotonic()
     if output == "json":
         print_json(done)
         return

@@ -9,8 +9,8 @@ from shim.cli.group import named
 from shim.cli.node import node_config, node_store
 from shim.cli.output import duration_text, output_option, print_json, size_text
 from shim.cli.progress import waiting
+from shim.cli.subject import load_subject
 from shim.errdefs import InvalidArgumentError
-from shim.images.subject import load_subject
 
 
 @named("compile")

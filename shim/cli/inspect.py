@@ -8,8 +8,8 @@ from shim.cli.cached import cached_digests
 from shim.cli.group import named
 from shim.cli.node import node_store
 from shim.cli.output import output_option, print_facts, print_json, size_text
+from shim.cli.subject import Form, Found, Subject, load_subject
 from shim.errdefs import InvalidArgumentError
-from shim.images.subject import Form, Found, Subject, load_subject
 from shim.wasm.needs import Outside, World, look_at
 
 _MAX_NAMES = 8

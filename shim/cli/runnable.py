@@ -11,11 +11,11 @@ from pathlib import Path
 
 from shim.cli.loader import node_cache
 from shim.cli.node import node_config
+from shim.cli.subject import manifest_of
 from shim.content import trees
 from shim.errdefs import InvalidArgumentError
 from shim.images.reference import Reference, parse_reference
 from shim.images.store import Store
-from shim.images.subject import manifest_of
 from shim.oci.artifact import Artifact, Contents, load_artifact
 from shim.oci.choose import choose_module
 from shim.oci.descriptors import Descriptor

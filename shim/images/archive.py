@@ -81,6 +81,14 @@ class Archive:
         check_digest(blob.digest, data)
         return data
 
+    def open(self, blob: Descriptor) -> BinaryIO:
+        """A blob, whole and verified, as a file.
+
+        Raises:
+            ShimError: as `read`.
+        """
+        return BytesIO(self.read(blob))
+
     def _read(self, name: str, max_bytes: int) -> bytes:
         data = self._start_of(name, max_bytes + 1)
         if len(data) > max_bytes:

@@ -67,15 +67,16 @@ def test_doctor_says_what_a_configuration_lacks(containerd: Containerd) -> None:
     assert "runtimes.tandem" in check["mend"]
 
 
+@pytest.mark.parametrize("form", [(), ("--compat",)])
 def test_images_of_containerd_are_warmed_and_outlive_a_pruning_until_they_go(
-    containerd: Containerd, tmp_path: Path
+    containerd: Containerd, tmp_path: Path, form: tuple[str, ...]
 ) -> None:
     node = TandemCommand(tmp_path / "node")
     module = tmp_path / "warm.wasm"
     module.write_bytes(guests.binary(guests.HELLO.replace("hello", "warm!")))
     archive = tmp_path / "warm.tar"
     name = "registry.example/warm:1"
-    packed = node.must("pack", module, "-t", name, "-o", archive, "--output", "json").json
+    packed = node.must("pack", module, "-t", name, "-o", archive, *form, "--output", "json").json
     # Not CRI's: it gives each image a second name.
     containerd.ctr("images", "import", "--no-unpack", archive, namespace=containerd.name)
     address = ("--address", str(containerd.address))

@@ -34,6 +34,7 @@ TESTED_IN = {
     "shim/cli/push.py": "tests/integration/test_tandem_images.py",
     "shim/cli/registry_options.py": "tests/integration/test_tandem_images.py",
     "shim/cli/rm.py": "tests/integration/test_tandem_images.py",
+    "shim/cli/warming.py": "tests/cri/test_tandem_command.py",
     "shim/cli/version.py": "tests/unit/cli/test_group.py",
     "shim/content/alive.py": "tests/cri/test_compile.py",
     "shim/content/named.py": "tests/artifacts/test_warm.py",

@@ -4,16 +4,15 @@ Rules: reads only, and only what is here: no registry is asked, nothing is compi
 are not trusted: what is read of them is bounded and verified.
 """
 
-import contextlib
 import hashlib
-import tarfile
+import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
+from shim.content.rootfs import Program, extract
 from shim.errdefs import InvalidArgumentError, NotFoundError
 from shim.images.archive import open_archive
 from shim.images.reference import parse_reference
@@ -24,13 +23,11 @@ from shim.oci.descriptors import Descriptor, Manifest, parse_manifest
 from shim.oci.entrypoint import parse_entrypoint
 from shim.oci.image_config import ImageConfig, parse_config
 from shim.oci.indexes import find_manifest
-from shim.oci.media_types import is_index
+from shim.oci.media_types import is_index, is_unpacked_by_containerd
 from shim.wasm.binary import sniff
 
 MAX_MODULE_BYTES = 1 << 30
 _TAR_MAGIC = (257, b"ustar")
-_MAX_TAR_BYTES = 8 << 30
-_GZIP = b"\x1f\x8b"
 
 
 class Form(StrEnum):
@@ -80,6 +77,9 @@ class Blobs(Protocol):
     def read(self, blob: Descriptor) -> bytes:
         """A blob, whole and verified."""
 
+    def open(self, blob: Descriptor) -> BinaryIO:
+        """A blob, for who verifies it."""
+
 
 def load_subject(text: str, open_store: Callable[[], Store]) -> Subject:
     """Look at a path, or at the name of an image in the store.
@@ -116,7 +116,7 @@ def load_image(blobs: Blobs, name: str, target: Descriptor) -> Subject:
     digest, manifest = manifest_of(blobs, name, target)
     config = parse_config(blobs.read(manifest.config))
     size = manifest.config.size + sum(layer.size for layer in manifest.layers)
-    module, problem = _entry_point(blobs, manifest, config)
+    module, problem = _entry_point(blobs, digest, manifest, config)
     modules = (module,) if module else ()
     return Subject(Form.IMAGE, "image", modules, name, digest, size, config, problem=problem)
 
@@ -165,37 +165,23 @@ def _artifact(blobs: Blobs, name: str, target: Descriptor, artifact: Artifact) -
     )
 
 
-def _entry_point(blobs: Blobs, manifest: Manifest, config: ImageConfig) -> tuple[Found | None, str]:
+def _entry_point(
+    blobs: Blobs, digest: str, manifest: Manifest, config: ImageConfig
+) -> tuple[Found | None, str]:
     args = (*config.entrypoint, *config.cmd)
-    if not args:
+    if not args or not args[0]:
         return None, "the image has no entry point: the pod must say a command"
-    path = parse_entrypoint(args).path
-    for layer in reversed(manifest.layers):
-        binary = _in_tar(blobs.read(layer), path.strip("/"))
-        if binary is not None:
-            if sniff(binary[:4096]) is None:
-                return None, f"entry point {path[:200]} is no Wasm: a Linux container"
-            digest = f"sha256:{hashlib.sha256(binary).hexdigest()}"
-            return Found(path, digest, len(binary), binary), ""
-    return None, f"entry point {path[:200]} is not a file in the image, or behind a link"
-
-
-def _in_tar(layer: bytes, name: str) -> bytes | None:
-    if layer[:4] == b"\x28\xb5\x2f\xfd":
-        raise InvalidArgumentError(
-            "the image has a layer that zstd compressed: pull it by containerd"
-        )
-    with contextlib.suppress(tarfile.TarError, EOFError):
-        mode = "r|gz" if layer.startswith(_GZIP) else "r|"
-        with tarfile.open(fileobj=BytesIO(layer), mode=mode) as archive:  # type: ignore[call-overload]
-            for member in archive:
-                if member.offset > _MAX_TAR_BYTES:
-                    raise InvalidArgumentError("a layer of the image unpacks to more than 8 GiB")
-                if member.name.removeprefix("./").strip("/") == name and member.isreg():
-                    _check_size(name, member.size)
-                    file = archive.extractfile(member)
-                    return file.read() if file else None
-    return None
+    path = posixpath.join("/", config.working_dir, parse_entrypoint(args).path)
+    layers = [each for each in manifest.layers if is_unpacked_by_containerd(each.media_type)]
+    program = Program(digest, tuple(layers), posixpath.normpath(path).lstrip("/"))
+    try:
+        binary = extract(program, blobs.open, MAX_MODULE_BYTES)
+    except NotFoundError as error:
+        return None, str(error)
+    if sniff(binary[:4096]) is None:
+        return None, f"entry point {path[:200]} is no Wasm: a Linux container"
+    digest = f"sha256:{hashlib.sha256(binary).hexdigest()}"
+    return Found(path, digest, len(binary), binary), ""
 
 
 def _image_in(archive: Blobs, text: str) -> Subject:
