@@ -8,6 +8,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,7 +71,7 @@ class WasmInstances:
         """
         node = self._node
         return await load_artefact(
-            source, self.cache, self._limits, node.reaper, lambda: ask_alive(node.address)
+            source, self.cache, self._limits, node.reaper, partial(ask_alive, node.address)
         )
 
     async def create(

@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +23,7 @@ from shim.aot.loader import run_loader
 from shim.aot.report import Loaded, parse_report
 from shim.aot.source import ModuleSource
 from shim.config import Config
+from shim.content.alive import ask_alive
 from shim.content.named import NamedImageSource
 from shim.content.rootfs import RootfsSource
 from shim.content.source import Origin, Target
@@ -81,9 +83,11 @@ class Watcher:
         removed = prune(self._cache, Which.GONE, look.alive, look.taken_ns)
         for entry in removed:
             _log.info("entry removed: its images are gone", digest=entry.digest)
+        # CRI gives an image further names, which say less to whoever reads the log.
+        images = sorted(look.images, key=lambda image: "sha256:" in image.name, reverse=True)
         wanted = {
             (image.digest, number): image
-            for image in look.images
+            for image in images
             for number in range(max(image.modules, 1))
         }
         self._tried &= wanted.keys()
@@ -120,7 +124,8 @@ class Watcher:
         report, writer = os.pipe2(os.O_CLOEXEC)
         pid = fork()
         if pid == 0:
-            run_loader(source, self._cache, self._limits, writer)
+            alive = partial(ask_alive, self._address)
+            run_loader(source, self._cache, self._limits, writer, alive)
         os.close(writer)
         try:
             output = _read_all(report, self._limits.total_s + _GRACE_S)

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -31,6 +32,11 @@ def node(stack: Stack, containerd: Containerd) -> Iterator[Node]:
         yield Node(containerd, registry, stack.release)
 
 
+def overlays(containerd: Containerd) -> list[Path]:
+    """What containers whose image brings files keep in their bundles."""
+    return list(containerd.folder.joinpath("state").rglob("tandem-overlay"))
+
+
 def test_daemon_killed(node: Node) -> None:
     with node.pushed("faults/daemon", artifact_packings.cncf_module("daemon")) as image:
         node.pull(image)
@@ -53,11 +59,13 @@ def test_shim_killed(node: Node) -> None:
             words = ["/app", *do("say", "up"), "sleep", "60"]
             container = pod.start(ContainerSpec("app", image, words))
             container.wait_for_log("up")
+            assert overlays(containerd) != []
             (shim,), (instance,) = shims_and_instances(containerd)
             shim.send_signal(signal.SIGKILL)
             assert container.wait().exit_code in {137, 255}  # 255: containerd 2
             assert not instance.is_running()
         wait_for("unmounting", lambda: rootfs_mounts(containerd) == mounts)
+        assert overlays(containerd) == []
         wait_for("end of every process", lambda: pids_of_pods(containerd) <= processes)
         with containerd.pod("next", "tandem") as pod:
             words = ["/app", *do("cat", "/texts/large.txt"), "exit", "3"]

@@ -100,3 +100,4 @@ def test_two_containers_share_the_unpacked_files(node: Node, pod: Pod, image: st
     before = sorted(path.name for path in layers.iterdir())
     run(pod, image, "ls", "/texts")
     assert sorted(path.name for path in layers.iterdir()) == before
+    assert list(node.containerd.folder.joinpath("state").rglob("tandem-overlay")) == []

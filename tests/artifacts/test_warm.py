@@ -58,17 +58,29 @@ def artefacts_of(node: Node, name: str, status: int = 3) -> list[Path]:
     return list((node.containerd.folder / "cache").rglob(f"{digest}.module"))
 
 
-def name_by_id(node: Node, image: str) -> str:
+@contextmanager
+def pulled(node: Node, name: str, made: Artifact) -> Iterator[str]:
+    """An image that is there for the length of the block, whatever containerd says of it."""
+    with node.pushed(f"warm/{name}", made) as image:
+        node.pull(image)
+        yield image
+        remove_image(node, image)
+
+
+def remove_image(node: Node, image: str) -> None:
+    """With the names that CRI has given it."""
     lines = [line.split() for line in node.containerd.ctr("images", "ls").splitlines()[1:]]
     digests = {words[0]: words[2] for words in lines}
-    (name,) = (
-        name for name in digests if digests[name] == digests[image] and name.startswith("sha256:")
-    )
-    return name
+    names = [name for name in digests if digests[name] == digests[image]]
+    node.containerd.ctr("images", "rm", "--sync", *names)
 
 
 def wait_until_compiled(node: Node, *names: str) -> None:
     wait_for(f"artefacts of {names}", lambda: all(artefacts_of(node, n) for n in names), PATIENCE_S)
+
+
+def wait_until_gone(node: Node, name: str) -> None:
+    wait_for(f"end of the entry of {name}", lambda: not artefacts_of(node, name), PATIENCE_S)
 
 
 def compilations(node: Node) -> int:
@@ -93,8 +105,7 @@ def watcher(node: Node) -> psutil.Process:
 
 
 def test_pulled_modules_are_compiled_before_any_pod(warm: Node) -> None:
-    with warm.pushed("warm/two", artifact("warm-1", "warm-2")) as image:
-        warm.pull(image)
+    with pulled(warm, "two", artifact("warm-1", "warm-2")) as image:
         wait_until_compiled(warm, "warm-1", "warm-2")
         before = compilations(warm)
         with (
@@ -106,8 +117,8 @@ def test_pulled_modules_are_compiled_before_any_pod(warm: Node) -> None:
         assert compilations(warm) == before
         wait_for("two lines", lambda: watchers_log(warm).count("module compiled") == 2)
     # the image is gone now
-    wait_for("end of the entries", lambda: not artefacts_of(warm, "warm-1"), PATIENCE_S)
-    wait_for("end of the entries", lambda: not artefacts_of(warm, "warm-2"), PATIENCE_S)
+    wait_until_gone(warm, "warm-1")
+    wait_until_gone(warm, "warm-2")
 
 
 @pytest.mark.parametrize("build", [image_packings.scratch, image_packings.scratch_docker])
@@ -115,8 +126,7 @@ def test_file_of_a_pulled_image_is_compiled_before_any_pod(
     warm: Node, build: Callable[[str], Artifact]
 ) -> None:
     name = build.__name__
-    with warm.pushed(f"warm/{name}", build(name)) as image:
-        assert warm.pull(image) == ""
+    with pulled(warm, name, build(name)) as image:
         wait_for("artefact", lambda: artefacts_of(warm, name, guests.STATUS), PATIENCE_S)
         before = compilations(warm)
         with (
@@ -126,29 +136,20 @@ def test_file_of_a_pulled_image_is_compiled_before_any_pod(
             assert container.start().wait().exit_code == guests.STATUS
             assert container.stdout == name
         assert compilations(warm) == before
-        # CRI has given it a third name
-        warm.containerd.ctr("images", "rm", "--sync", name_by_id(warm, image))
     wait_for("end of the entry", lambda: not artefacts_of(warm, name, guests.STATUS), PATIENCE_S)
 
 
 def test_image_with_two_names_keeps_its_entry_until_the_last_is_gone(warm: Node) -> None:
-    with warm.pushed("warm/first", artifact("named")) as image:
-        warm.pull(image)
+    with pulled(warm, "named", artifact("named")) as image:
         wait_until_compiled(warm, "named")
         warm.containerd.ctr("images", "tag", image, "localhost/second:1")
         warm.remove(image)
-        marker = warm.registry.push("warm/marker", *parts(artifact("marker")))
-        warm.pull(marker)
-        # whoever sees the marker has seen the first name go
-        wait_until_compiled(warm, "marker")
-        assert artefacts_of(warm, "named")
-        warm.remove("localhost/second:1")
-        warm.remove(marker)
-        wait_for("end of the entry", lambda: not artefacts_of(warm, "named"), PATIENCE_S)
-
-
-def parts(made: Artifact) -> tuple[Blob, ...]:
-    return made.target, *made.blobs
+        with pulled(warm, "marker", artifact("marker")):
+            # whoever sees the marker has seen the first name go
+            wait_until_compiled(warm, "marker")
+            assert artefacts_of(warm, "named")
+        warm.containerd.ctr("images", "tag", "localhost/second:1", image)
+    wait_until_gone(warm, "named")
 
 
 @pytest.mark.parametrize("kill", ["watcher", "listener", "containerd"])
@@ -161,22 +162,16 @@ def test_what_was_pulled_meanwhile_is_caught_up_with(stack: Stack, kill: str) ->
             "containerd": lambda: node.containerd.restart(signal.SIGKILL),
         }
         victim[kill]()
-        with node.pushed("warm/after", artifact("after")) as image:
-            node.pull(image)
+        with pulled(node, "after", artifact("after")):
             wait_until_compiled(node, "after")
-        wait_for("end of the entry", lambda: not artefacts_of(node, "after"), PATIENCE_S)
+        wait_until_gone(node, "after")
 
 
 def test_module_that_is_none_is_logged_and_tried_once(warm: Node) -> None:
     bad = packing.manifest(
         json_blob(CNCF_CONFIG, {"os": "wasip1", "a": "bad"}), [Blob(WASM, b"\0asm nonsense")]
     )
-    with (
-        warm.pushed("warm/bad", bad) as image,
-        warm.pushed("warm/good", artifact("beside-bad")) as good,
-    ):
-        warm.pull(image)
-        warm.pull(good)
+    with pulled(warm, "bad", bad) as image, pulled(warm, "good", artifact("beside-bad")):
         wait_until_compiled(warm, "beside-bad")
         said = [line for line in watchers_log(warm).splitlines() if image in line]
         assert len(said) == 1
