@@ -21,11 +21,6 @@ CNCF_CONFIG = "application/vnd.wasm.config.v0+json"
 # where it unpacks them, which it does for an image's config alone.
 FILES = "application/vnd.wasm.content.bundle.v1.tar"
 LARGE = MOTTO * 20
-COMMAND_TRIGGER = {
-    "id": "trigger--app",
-    "trigger_type": "command",
-    "trigger_config": {"component": "app"},
-}
 
 
 def _cncf(
@@ -136,21 +131,32 @@ def several(name: str) -> Artifact:
 
 
 def locked_app(
-    name: str, source: Blob, files: list[dict[str, object]], *triggers: Mapping[str, object]
+    name: str, components: Mapping[str, tuple[Blob, list[dict[str, object]]]], kind: str = "command"
 ) -> Blob:
-    """Spin's description of an application with one component, `app`."""
-    component = {
-        "id": "app",
-        "metadata": {},
-        "source": {"content_type": WASM, "digest": source.digest},
-        "env": {"COLOUR": "blue"},
-        "files": files,
-    }
+    """Spin's description of an application.
+
+    Args:
+        name: its own.
+        components: a module and its files for each id.
+        kind: of the trigger that each of them has.
+    """
     document = {
         "spin_lock_version": 1,
         "metadata": {"name": name},
-        "triggers": list(triggers or [COMMAND_TRIGGER]),
-        "components": [component],
+        "triggers": [
+            {"id": f"trigger--{each}", "trigger_type": kind, "trigger_config": {"component": each}}
+            for each in components
+        ],
+        "components": [
+            {
+                "id": each,
+                "metadata": {},
+                "source": {"content_type": WASM, "digest": source.digest},
+                "env": {"COLOUR": "blue"},
+                "files": files,
+            }
+            for each, (source, files) in components.items()
+        ],
     }
     return json_blob("application/vnd.fermyon.spin.application.v1+config", document)
 
@@ -170,7 +176,7 @@ def spin(name: str) -> Artifact:
         {**inline, "path": "motto.txt"},
         {"digest": data.digest, "path": "texts/large.txt"},
     ]
-    return spin_app(locked_app(name, module, files), module, data)
+    return spin_app(locked_app(name, {"app": (module, files)}), module, data)
 
 
 def spin_archive(name: str) -> Artifact:
@@ -180,7 +186,7 @@ def spin_archive(name: str) -> Artifact:
         {"digest": _digest(MOTTO), "path": "motto.txt"},
         {"digest": _digest(LARGE), "path": "texts/large.txt"},
     ]
-    return spin_app(locked_app(name, module, files), module, archive)
+    return spin_app(locked_app(name, {"app": (module, files)}), module, archive)
 
 
 def _digest(data: bytes) -> str:

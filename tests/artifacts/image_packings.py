@@ -48,6 +48,22 @@ def scratch_docker(name: str) -> Artifact:
     return _image("linux/amd64", "/app.wasm", guests.module(name), kind, docker=True)
 
 
+def scratch_variant(name: str) -> Artifact:
+    """What crun's documents ask for: an annotation at the manifest, which we do not need."""
+    layer = tar_layer({"/app.wasm": guests.module(name)}, TAR_GZIP)
+    config = image_config("linux/amd64", [packing.diff_id(layer)], Entrypoint=["/app.wasm"])
+    annotations = {"module.wasm.image/variant": "compat"}
+    return packing.manifest(config, [layer], annotations=annotations)
+
+
+def scratch_spin(name: str) -> Artifact:
+    """What SpinKube's shim takes beside artifacts: a folder with a spin.toml, and `/` to run."""
+    files = {"/spin.toml": b"spin_manifest_version = 2\n", "/app.wasm": guests.module(name)}
+    layer = tar_layer(files, TAR_GZIP)
+    config = image_config("linux/amd64", [packing.diff_id(layer)], Cmd=["/"])
+    return packing.manifest(config, [layer])
+
+
 def compat_wasip1(name: str) -> Artifact:
     return _image("wasip1/wasm", "/app.wasm", guests.module(name), TAR_GZIP)
 

@@ -18,7 +18,8 @@ class Packing:
 
     `build` gets the name that the guest prints; `command` is what a pod has to give where the
     image has no entry point of its own. A component prints nothing; of `files`, the guest prints
-    what the artifact holds beside it. `platform` is what ctr has to ask for.
+    what the artifact holds beside it. `platform` is what ctr has to ask for, and `reads` says for
+    the documents what we run.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Packing:
     component: bool = False
     files: bool = False
     platform: str = ""
+    reads: str = "its one module"
 
     @property
     def status(self) -> int:
@@ -43,6 +45,11 @@ class Packing:
         return "" if self.component else f"{self.name}\n"
 
 
+FILE = "the file that the entry point names"
+WITH_ROOTFS = "its module; containerd unpacks the tar"
+WITH_FILES = "its module; the files are the guest's"
+SPIN = "the component with a `command` trigger; the files are the guest's"
+ENTRY = "the entry for Wasm"
 RUN = ("/app.wasm",)
 CAT = ("app", "cat", "/texts/large.txt", "--", "exit", "7")
 WASIP1, WASIP2, WASI = "wasip1/wasm", "wasip2/wasm", "wasi/wasm"
@@ -50,20 +57,56 @@ BUILDX = "docker buildx, buildah"
 SCRIPTS = "scripts of one's own"
 
 PACKINGS = [
-    Packing("scratch", "docker build", "module in a tar layer, for linux", images.scratch),
-    Packing("scratch-plain", "docker build", "any file name", images.scratch_no_extension),
-    Packing("scratch-text", "docker build", "a module as text, .wat", images.scratch_text),
-    Packing("scratch-docker", "docker build", "docker's media types", images.scratch_docker),
     Packing(
-        "compat-wasip1", BUILDX, "tar layers, wasip1/wasm", images.compat_wasip1, platform=WASIP1
+        "scratch", "docker build", "module in a tar layer, for linux", images.scratch, reads=FILE
     ),
-    Packing("compat-wasi", BUILDX, "tar layers, wasi/wasm", images.compat_wasi, platform=WASI),
+    Packing(
+        "scratch-plain", "docker build", "any file name", images.scratch_no_extension, reads=FILE
+    ),
+    Packing(
+        "scratch-text", "docker build", "a module as text, .wat", images.scratch_text, reads=FILE
+    ),
+    Packing(
+        "scratch-docker", "docker build", "docker's media types", images.scratch_docker, reads=FILE
+    ),
+    Packing(
+        "scratch-variant",
+        "buildah --annotation",
+        "module.wasm.image/variant=compat, as crun asks for",
+        images.scratch_variant,
+        reads=FILE,
+    ),
+    Packing(
+        "scratch-spin",
+        "docker build",
+        "a folder with spin.toml, its command `/`",
+        images.scratch_spin,
+        RUN,
+        reads="the file that the pod's command names; spin.toml is not read",
+    ),
+    Packing(
+        "compat-wasip1",
+        BUILDX,
+        "tar layers, wasip1/wasm",
+        images.compat_wasip1,
+        platform=WASIP1,
+        reads=FILE,
+    ),
+    Packing(
+        "compat-wasi",
+        BUILDX,
+        "tar layers, wasi/wasm",
+        images.compat_wasi,
+        platform=WASI,
+        reads=FILE,
+    ),
     Packing(
         "compat-index",
         "docker buildx",
         "an index of that alone",
         images.compat_index,
         platform=WASI,
+        reads=FILE,
     ),
     Packing(
         "runwasi",
@@ -93,15 +136,24 @@ PACKINGS = [
         "image config that counts the module in diff_ids",
         images.image_diff_ids,
         platform=WASIP1,
+        reads="nothing: no containerd has it",
     ),
-    Packing("mixed", SCRIPTS, "image config, a module and a tar", images.mixed, platform=WASIP1),
-    Packing("mixed-linux", SCRIPTS, "the same, for linux", images.mixed_linux),
+    Packing(
+        "mixed",
+        SCRIPTS,
+        "image config, a module and a tar",
+        images.mixed,
+        platform=WASIP1,
+        reads=WITH_ROOTFS,
+    ),
+    Packing("mixed-linux", SCRIPTS, "the same, for linux", images.mixed_linux, reads=WITH_ROOTFS),
     Packing(
         "mixed-empty",
         "oci-tar-builder --layer",
         "a tar missing in diff_ids",
         images.mixed_empty,
         platform=WASIP1,
+        reads="nothing: no containerd has it",
     ),
     Packing(
         "cncf-module",
@@ -119,6 +171,7 @@ PACKINGS = [
         CAT,
         files=True,
         platform=WASIP1,
+        reads=WITH_FILES,
     ),
     Packing(
         "cncf-component",
@@ -139,6 +192,7 @@ PACKINGS = [
         artifacts.several,
         RUN,
         platform=WASIP1,
+        reads="the one that the entry point or the annotation names",
     ),
     Packing(
         "wasm-to-oci",
@@ -163,6 +217,7 @@ PACKINGS = [
         "a module that is called a tar",
         artifacts.oras_tar_type,
         RUN,
+        reads="the file whose title ends in .wasm",
     ),
     Packing(
         "oras-files",
@@ -171,6 +226,7 @@ PACKINGS = [
         artifacts.oras_files,
         CAT,
         files=True,
+        reads=WITH_FILES,
     ),
     Packing(
         "oras-no-config",
@@ -178,6 +234,7 @@ PACKINGS = [
         "config of no bytes",
         artifacts.oras_no_config,
         RUN,
+        reads="nothing: no containerd has it",
     ),
     Packing(
         "spin",
@@ -186,6 +243,7 @@ PACKINGS = [
         artifacts.spin,
         CAT,
         files=True,
+        reads=SPIN,
     ),
     Packing(
         "spin-archive",
@@ -194,9 +252,15 @@ PACKINGS = [
         artifacts.spin_archive,
         CAT,
         files=True,
+        reads=SPIN,
     ),
     Packing(
-        "index-wasi", "docker buildx", "wasi/wasm beside linux", artifacts.index_wasi, platform=WASI
+        "index-wasi",
+        "docker buildx",
+        "wasi/wasm beside linux",
+        artifacts.index_wasi,
+        platform=WASI,
+        reads=FILE,
     ),
     Packing(
         "index-wasip1",
@@ -205,6 +269,7 @@ PACKINGS = [
         artifacts.index_wasip1,
         RUN,
         platform=WASIP1,
+        reads=ENTRY,
     ),
     Packing(
         "index-wasip2",
@@ -214,6 +279,7 @@ PACKINGS = [
         RUN,
         component=True,
         platform=WASIP2,
+        reads=ENTRY,
     ),
     Packing(
         "index-alone",
@@ -223,5 +289,6 @@ PACKINGS = [
         RUN,
         component=True,
         platform=WASIP2,
+        reads=ENTRY,
     ),
 ]

@@ -3,8 +3,9 @@
 import pytest
 
 from tests.artifacts import guests
-from tests.artifacts.artifact_packings import CNCF_CONFIG
+from tests.artifacts.artifact_packings import CNCF_CONFIG, locked_app, spin_app
 from tests.artifacts.conftest import Node, expect_run
+from tests.artifacts.image_packings import CONTENT_LAYER
 from tests.support import packing
 from tests.support.cri import CriError
 from tests.support.packing import WASM, Artifact, image_config, json_blob
@@ -90,3 +91,30 @@ def test_nothing_is_guessed(
         with pod.create(spec) as container, pytest.raises(CriError) as refused:
             container.start()
     assert [text for text in says if text not in refused.value.text] == [], refused.value.text
+
+
+def app_of_two(kind: str = "command") -> Artifact:
+    first, second = Blob(CONTENT_LAYER, FIRST), Blob(CONTENT_LAYER, SECOND)
+    app = locked_app(f"two-{kind}", {"one": (first, []), "two": (second, [])}, kind)
+    return spin_app(app, first, second)
+
+
+def test_annotation_names_a_component_of_spin(node: Node, pod: Pod) -> None:
+    with node.pushed("choice/spin", app_of_two()) as image:
+        node.pull(image)
+        spec = ContainerSpec("two", image, ["/"], annotations={ANNOTATION: "two"})
+        expect_run(pod, spec, "second", 4)
+        with pod.create(ContainerSpec("any", image, ["/"])) as container:
+            with pytest.raises(CriError) as refused:
+                container.start()
+            assert all(word in refused.value.text for word in ("one", "two", ANNOTATION))
+
+
+def test_trigger_of_spin_that_is_not_ours_is_named(node: Node, pod: Pod) -> None:
+    with node.pushed("choice/redis", app_of_two("redis")) as image:
+        node.pull(image)
+        spec = ContainerSpec("redis", image, ["/"], annotations={ANNOTATION: "two"})
+        with pod.create(spec) as container, pytest.raises(CriError) as refused:
+            container.start()
+    assert "redis" in refused.value.text
+    assert "command" in refused.value.text

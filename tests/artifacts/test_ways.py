@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.artifacts import artifact_packings, guests
+from tests.artifacts import artifact_packings, guests, image_packings
 from tests.artifacts.conftest import Node, expect_run
 from tests.artifacts.packings import PACKINGS
 from tests.support.cri import CriError
@@ -66,6 +66,18 @@ def test_pod_has_to_name_a_command_for_an_artifact(node: Node, pod: Pod) -> None
         with pytest.raises(CriError, match="no command specified"):
             pod.create(ContainerSpec("without", image))
         expect_run(pod, ContainerSpec("with", image, ["anything"]), "command", guests.STATUS)
+
+
+def test_folder_of_spin_needs_a_command_too(node: Node, pod: Pod) -> None:
+    """SpinKube's own command for it is `/`, which is no program."""
+    with node.pushed("ways/folder", image_packings.scratch_spin("folder")) as image:
+        node.pull(image)
+        with (
+            pod.create(ContainerSpec("without", image)) as container,
+            pytest.raises(CriError, match=r'exec: "/": (permission denied|is a directory)'),
+        ):
+            container.start()
+        expect_run(pod, ContainerSpec("with", image, ["/app.wasm"]), "folder", guests.STATUS)
 
 
 def test_artifacts_with_the_same_config_are_one_image_to_cri(node: Node, pod: Pod) -> None:

@@ -7,6 +7,7 @@ socket and its configuration lie in the same folder (TANDEM_SOCKET, TANDEM_CONFI
 """
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -104,7 +105,9 @@ class Containerd:
         Raises:
             TimeoutError: it is not ready to run pods within 60 s.
         """
-        self.folder = Path(tempfile.mkdtemp(prefix="tandem-"))
+        # Not mkdtemp's choice of letters: the name is one of containerd's namespaces, too.
+        self.folder = Path(tempfile.gettempdir(), f"tandem-{secrets.token_hex(4)}")
+        self.folder.mkdir(mode=0o700)
         self.name = self.folder.name
         self._release.write(self.folder, self._cache or self.folder / "cache", self._transport)
         self.tandem_socket.parent.mkdir(mode=0o700)
