@@ -34,7 +34,7 @@ def test_loader_killed_at_any_moment_leaves_no_entry_that_loads_wrongly(
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     rng = random.Random(seed)
-    text = guests.HELLO if size == "small" else large_module(1_000_000)
+    text = guests.HELLO if size == "small" else large_module(300_000)
     module = write_module(tmp_path, text)
     cache = new_cache(tmp_path / "cache")
     started = time.monotonic()
