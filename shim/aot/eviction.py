@@ -131,16 +131,12 @@ def clear_debris(cache: Cache) -> None:
     """Remove what dead loaders left, and marks of other boots."""
     cache.layers.clear_debris()
     for directory in _entries(cache.directory):
-        memo = Path(directory, MEMO)
-        if not memo.is_dir():
-            # others' documents, with rules of their own
-            continue
         for partial in _entries(Path(directory)):
             if partial.name.endswith(PARTIAL) and partial.is_file(follow_symlinks=False):
                 remove_if_abandoned(Path(partial))
-            elif partial.name.endswith(DESCRIPTION):
+            elif partial.name.endswith(DESCRIPTION) and directory.name != LAYERS:
                 _remove_if_alone(Path(partial))
-        _prune_marks(memo)
+        _prune_marks(Path(directory, MEMO))
 
 
 def _list_artefacts(directory: Path, *, is_current: bool) -> Iterator[Entry]:
