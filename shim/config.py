@@ -36,6 +36,13 @@ class Compile:
 
 
 @dataclass(frozen=True, slots=True)
+class Keyvalue:
+    """What guests may put into key-value stores."""
+
+    max_value_bytes: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
 class Linux:
     """Linux containers: the OCI runtime's binary, and whether systemd keeps the cgroups."""
 
@@ -56,6 +63,7 @@ class Config:
 
     cache: Cache = Cache()
     compile: Compile = Compile()
+    keyvalue: Keyvalue = Keyvalue()
     linux: Linux = Linux()
     shim: Shim = Shim()
 
