@@ -104,10 +104,13 @@ def _read_file(directory: str, fd: int, key: str) -> str | None:
         return None
     except (OSError, UnicodeEncodeError) as error:
         raise DirectoryError(f"{where}: {getattr(error, 'strerror', error)}") from error
-    with os.fdopen(file, "rb") as opened:
+    try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             return None
-        data = opened.read(MAX_BYTES + 1)
+        with open(file, "rb", closefd=False) as opened:
+            data = opened.read(MAX_BYTES + 1)
+    finally:
+        os.close(file)
     if len(data) > MAX_BYTES:
         raise DirectoryError(f"{where} is larger than 1 MiB")
     try:

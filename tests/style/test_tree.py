@@ -22,6 +22,13 @@ TESTED_IN = {
     "shim/daemon/zygote.py": "tests/integration/test_daemon.py",
     "shim/engine/compile.py": "tests/integration/test_engine.py",
     "shim/engine/component.py": "tests/integration/test_engine.py",
+    "shim/engine/http/native.py": "tests/integration/test_interfaces.py",
+    "shim/engine/interfaces/atomics.py": "tests/integration/test_interfaces.py",
+    "shim/engine/interfaces/calls.py": "tests/integration/test_interfaces.py",
+    "shim/engine/interfaces/config.py": "tests/integration/test_interfaces.py",
+    "shim/engine/interfaces/keyvalue.py": "tests/integration/test_interfaces.py",
+    "shim/engine/interfaces/provider.py": "tests/integration/test_interfaces.py",
+    "shim/engine/interfaces/signatures.py": "tests/integration/test_interfaces.py",
     "shim/engine/linkers.py": "tests/integration/test_engine.py",
     "shim/engine/module.py": "tests/integration/test_engine.py",
     "shim/engine/run.py": "tests/integration/test_engine.py",
@@ -37,6 +44,8 @@ TESTED_IN = {
     "shim/pod/loading.py": "tests/integration/test_loading.py",
     "shim/pod/wasm.py": "tests/security/test_exec_jail.py",
     "shim/process/stdio.py": "tests/integration/test_stdio.py",
+    "shim/stores/opened.py": "tests/integration/test_stores.py",
+    "shim/stores/redis.py": "tests/integration/test_stores.py",
 }
 # Modules that no test of this repository's machine part can ask alone, with the reason.
 UNTESTED_ALONE = {
@@ -48,6 +57,7 @@ UNTESTED_ALONE = {
     "shim/pod/params.py": "data only",
     "shim/pod/rehearsal.py": "costs time or saves it, nothing else: every daemon runs it",
     "shim/process/child_streams.py": "a Protocol only",
+    "shim/stores/ports.py": "a Protocol and its errors",
     "shim/task/ports.py": "Protocols only",
     "shim/ttrpc/codes.py": "numbers only",
 }

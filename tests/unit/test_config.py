@@ -23,6 +23,8 @@ def test_config_reads_every_key() -> None:
     [compile]
     timeout_s = 2
     memory_bytes = 3
+    [keyvalue]
+    max_value_bytes = 4
     [linux]
     runtime = "crun"
     systemd_cgroup = true
@@ -32,6 +34,7 @@ def test_config_reads_every_key() -> None:
     config = parse_config(text, name="x")
     assert (config.cache.directory, config.cache.max_bytes) == ("/c", 1)
     assert (config.compile.timeout_s, config.compile.memory_bytes) == (2, 3)
+    assert config.keyvalue.max_value_bytes == 4
     assert (config.linux.runtime, config.linux.systemd_cgroup) == ("crun", True)
     assert config.shim.transport == "grpc"
 
