@@ -5,6 +5,7 @@ the pod names such a store, the redis library.
 """
 
 import importlib
+import sys
 from _thread import allocate_lock
 
 from shim.stores.options import GuestOptions, Place, RedisPlace
@@ -22,6 +23,9 @@ class Stores:
         self._opened: dict[str, Backend] = {}
         self._lock = allocate_lock()
         if any(isinstance(place, RedisPlace) for place in self._places.values()):
+            # The daemon's entry for it makes an import fail: shim/daemon/unneeded.py.
+            if sys.modules.get("ssl", sys) is None:
+                del sys.modules["ssl"]
             importlib.import_module("shim.stores.redis")
 
     def open(self, name: str) -> int:

@@ -6,12 +6,15 @@ Everything that a call needs is imported with this module: in the jail there is 
 
 import contextlib
 import ctypes
-import encodings.idna  # noqa: F401 (the look-up of a host's name imports it)
+import encodings.idna
+import logging
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 import redis
+import redis.observability.attributes
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
@@ -25,6 +28,8 @@ from redis.retry import Retry
 from shim.stores.options import RedisPlace
 from shim.stores.ports import PAGE_KEYS, AccessDenied, StoreError, not_a_number, too_large
 
+# What the library and the look-up of names import when they are used.
+_IMPORTED_LATE = (encodings.idna, logging, secrets, redis.observability.attributes)
 _TIMEOUT_S = 5
 _MAX_PASSWORD_BYTES = 4096
 

@@ -1,6 +1,9 @@
 """What every backend of stores does alike, on a file and on a Redis server, and how Redis fails."""
 
+import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,8 @@ from shim.stores.opened import Stores
 from shim.stores.options import GuestOptions, parse_place
 from shim.stores.ports import PAGE_KEYS, AccessDenied, Backend, NoSuchStore, StoreError
 from tests.support.redis_server import RedisServer, redis_server
+
+ROOT = Path(__file__).parents[2]
 
 
 def opened(*places: str) -> Stores:
@@ -144,6 +149,58 @@ def test_redis_with_a_password(tmp_path: Path) -> None:
         stores[written].set("k", b"1")
         assert stores[read].get("k") == b"1"
         stores.close()
+
+
+IN_AN_EMPTY_ROOT = """
+import json, os, sys
+from shim.stores.opened import Stores
+from shim.stores.options import GuestOptions, parse_place
+from shim.stores.ports import StoreError
+root, *places = sys.argv[1:]
+named = tuple((str(n), parse_place(place, "x")) for n, place in enumerate(places))
+stores = Stores(GuestOptions(stores=named))
+os.chroot(root)
+os.chdir("/")
+store = stores[stores.open("0")]
+store.set("k", b"1")
+assert store.increment("k", 1) == 2 and store.swap("k", b"2", b"x") and store.keys(0)[0] == ["k"]
+said = []
+def fails(work):
+    try:
+        work()
+    except StoreError as error:
+        said.append(type(error).__name__)
+for name in "123":
+    fails(lambda: stores.open(name))
+fails(lambda: store.increment("k", 1))
+print("stop", flush=True)
+sys.stdin.readline()
+fails(lambda: store.get("k"))
+fails(lambda: store.swap("k", b"x", b"y"))
+print(json.dumps(said))
+"""
+
+
+@pytest.mark.root
+def test_redis_needs_no_file_once_it_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    with redis_server(tmp_path, "--requirepass", "x") as server:
+        where = f"127.0.0.1:{server.port}"
+        places = [f"redis://:x@{where}", f"redis://{where}", "redis://127.0.0.1:1"]
+        program = subprocess.Popen(
+            [sys.executable, "-c", IN_AN_EMPTY_ROOT, tmp_path / "root", *places, "redis://name"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        assert program.stdout is not None
+        stopped = program.stdout.readline() == "stop\n"
+        server.stop()
+        said, errors = program.communicate("\n" if stopped else None, timeout=60)
+    assert (program.returncode, errors) == (0, "")
+    assert json.loads(said) == ["AccessDenied", *["StoreError"] * 5]
 
 
 def test_keys_of_others_that_are_no_texts_are_left_out(tmp_path: Path) -> None:

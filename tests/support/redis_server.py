@@ -1,4 +1,7 @@
-"""A Redis server of a test's own, on a port of the loopback interface that nobody else has."""
+"""A Redis server of a test's own, on a port of the loopback interface that nobody else has.
+
+It may listen in another network namespace; the test reaches it by its socket in any case.
+"""
 
 import contextlib
 import socket
@@ -12,8 +15,11 @@ from tests.support.waiting import wait_for
 class RedisServer:
     """Start and stop it; its data is gone with it."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, network: Path | None = None) -> None:
+        """Describe one: its folder, options of the command, and the network namespace."""
         self._folder = folder
+        self.socket = folder / "redis.sock"
+        self._prefix = ["nsenter", f"--net={network}", "--"] if network else []
         self._options = options
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -27,8 +33,8 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        command += ["--appendonly", "no", "--dir", str(self._folder), *self._options]
+        command = [*self._prefix, "redis-server", "--port", str(self.port), "--save", ""]
+        command += ["--unixsocket", str(self.socket), "--dir", str(self._folder), *self._options]
         with (self._folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_for("the Redis server", self._listens)
@@ -41,15 +47,16 @@ class RedisServer:
             self._process = None
 
     def _listens(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.socket))
             return True
         return False
 
 
 @contextlib.contextmanager
-def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
+def redis_server(folder: Path, *options: str, network: Path | None = None) -> Iterator[RedisServer]:
     """One, for a with statement."""
-    server = RedisServer(folder, *options)
+    server = RedisServer(folder, *options, network=network)
     server.start()
     try:
         yield server
