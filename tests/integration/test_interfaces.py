@@ -272,6 +272,16 @@ def test_bounds(tmp_path: Path) -> None:
         refused = guest("atomics-swap", cas, b"12345")
         assert (refused.tag, refused.payload) == ("other", "a value has 5 bytes, and may have 4")
 
+        other = SqliteStore(f"{tmp_path}/x.db")
+        other.set_many(dict.fromkeys("abcd", b"1234") | {"large": b"12345", "e": b"1"})
+        too_large = ("other", "the answer would have 5 bytes, and may have 4")
+        assert guest.fails("store-bucket-get", bucket, "large") == too_large
+        assert guest.fails("atomics-cas-new", bucket, "large") == too_large
+        assert len(guest("batch-get-many", bucket, list("abcd"))) == 4
+        too_many = ("other", "the answer would have 17 bytes, and may have 16")
+        assert guest.fails("batch-get-many", bucket, list("abcde")) == too_many
+        other.close()
+
     in_child(work)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from shim.stores.opened import Stores
 from shim.stores.options import GuestOptions, parse_place
 from shim.stores.ports import PAGE_KEYS, AccessDenied, Backend, NoSuchStore, StoreError
+from shim.stores.sqlite import SqliteStore
 from tests.support.redis_server import RedisServer, redis_server
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +100,36 @@ def test_names_that_the_pod_does_not_have() -> None:
     for name in ("", "default", "S0", "s0\0"):
         with pytest.raises(NoSuchStore, match="names no store"):
             stores.open(name)
+
+
+COUNTS_UNTIL_KILLED = """
+import os, sys
+from shim.stores.sqlite import SqliteStore
+store = SqliteStore(sys.argv[1])
+while True:
+    store.increment("n", 1)
+    os.write(1, b".")
+"""
+
+
+def test_killed_writer_loses_nothing_that_it_was_told_is_there(tmp_path: Path) -> None:
+    file, acknowledged, killed = tmp_path / "x.db", 0, 6
+    for number in range(killed):
+        command = [sys.executable, "-c", COUNTS_UNTIL_KILLED, str(file)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as program:
+            assert program.stdout is not None
+            acknowledged += len(program.stdout.read(1 + 37 * number))
+            program.kill()
+            acknowledged += len(program.stdout.read())
+    store = SqliteStore(str(file))
+    try:
+        # the one that was under way may be there, too
+        assert acknowledged <= store.increment("n", 0) <= acknowledged + killed
+    finally:
+        store.close()
+    with sqlite3.connect(file) as checker:
+        assert checker.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    checker.close()
 
 
 def test_two_names_of_one_file_are_one_store(tmp_path: Path) -> None:

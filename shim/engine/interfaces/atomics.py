@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shim.engine.http import native as n
 from shim.engine.interfaces.calls import Call, Interface
-from shim.engine.interfaces.keyvalue import ERROR, bucket, checked_value, key_of
+from shim.engine.interfaces.keyvalue import ERROR, bucket, checked_answer, checked_value, key_of
 from shim.stores.ports import AccessDenied, Backend, NoSuchStore, StoreError
 
 CAS = 102
@@ -41,7 +41,7 @@ def _increment_unsigned(call: Call) -> None:
 
 def _new(call: Call) -> None:
     store, key = bucket(call), key_of(call)
-    number = call.provider.add(call.guest, Cas(store, key, store.get(key)))
+    number = call.provider.add(call.guest, _read(call, store, key))
     call.scratch.put_ok(call.out, number, CAS)
 
 
@@ -69,8 +69,13 @@ def _swap(call: Call) -> None:
 
 
 def _renewed(call: Call, cas: Cas) -> int:
-    fresh = Cas(cas.store, cas.key, cas.store.get(cas.key))
-    return call.provider.add(call.guest, fresh)
+    return call.provider.add(call.guest, _read(call, cas.store, cas.key))
+
+
+def _read(call: Call, store: Backend, key: str) -> Cas:
+    value = store.get(key)
+    checked_answer(call, value)
+    return Cas(store, key, value)
 
 
 def _put_error(call: Call, error: StoreError) -> None:

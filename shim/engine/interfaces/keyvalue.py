@@ -16,6 +16,8 @@ from shim.stores.ports import MAX_KEY_BYTES, Backend, StoreError
 BUCKET = 101
 ERROR = "variant{no-such-store,access-denied,other(string)}"
 _MAX_BATCH = 10_000
+# What one answer to get-many holds, in values of the largest size.
+_MAX_ANSWER_VALUES = 4
 _NAMES = (b"keys", b"cursor")
 
 
@@ -45,6 +47,18 @@ def checked_value(call: Call, value: bytes) -> bytes:
     return value
 
 
+def checked_answer(call: Call, *values: bytes | None) -> None:
+    """Refuse an answer that would take too much memory: in wasmtime, a byte takes 32.
+
+    Raises:
+        StoreError: somebody else has put larger values there, or the guest asks for too many.
+    """
+    limit = call.provider.max_value_bytes * (1 if len(values) == 1 else _MAX_ANSWER_VALUES)
+    size = sum(len(value) for value in values if value is not None)
+    if size > limit:
+        raise StoreError(f"the answer would have {size} bytes, and may have {limit}")
+
+
 def _checked_key(key: str) -> str:
     if len(key.encode()) > MAX_KEY_BYTES:
         raise StoreError(f"key {key[:40]!r}... has more than {MAX_KEY_BYTES} bytes")
@@ -64,7 +78,9 @@ def _open(call: Call) -> None:
 
 
 def _get(call: Call) -> None:
-    call.ok_octets(bucket(call).get(key_of(call)))
+    value = bucket(call).get(key_of(call))
+    checked_answer(call, value)
+    call.ok_octets(value)
 
 
 def _set(call: Call) -> None:
@@ -141,6 +157,7 @@ def _get_many_pairs(call: Call) -> None:
 def _found(call: Call) -> list[tuple[bytes, bytes | None]]:
     store, keys = bucket(call), _batch(call)
     values = store.get_many(keys)
+    checked_answer(call, *values)
     return [(key.encode(), value) for key, value in zip(keys, values, strict=True)]
 
 
