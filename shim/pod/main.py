@@ -21,6 +21,7 @@ from shim import sockets
 from shim.engine.config import compatibility_key, new_engine
 from shim.engine.linkers import prepare_linkers
 from shim.jail import compile_filters
+from shim.jail.names import resolve_without_plugins
 from shim.kernel.constants import PR_SET_CHILD_SUBREAPER
 from shim.kernel.libc import LINUX
 from shim.pod import logs
@@ -55,6 +56,7 @@ class Host:
     def prepare(cls) -> "Host":
         """Make it; starts no thread."""
         compile_filters(None)
+        resolve_without_plugins()
         logs.configure()
         host = cls(new_engine(), compatibility_key())
         prepare_linkers(host.engine)

@@ -5,7 +5,6 @@ Everything that a call needs is imported with this module: in the jail there is 
 """
 
 import contextlib
-import ctypes
 import encodings.idna
 import logging
 import secrets
@@ -146,17 +145,6 @@ class RedisStore:
             raise StoreError(f"{self._name}: {text}") from error
 
 
-def _resolve_without_plugins() -> None:
-    """Let the C library ask /etc/hosts and DNS servers, whatever the image's nsswitch.conf says.
-
-    That file names libraries to load, and in the jail both it and they would be the image's. The
-    two that are left are part of glibc itself since 2.34; other C libraries have no such file.
-    """
-    configure = getattr(ctypes.CDLL(None), "__nss_configure_lookup", None)
-    if configure is not None:
-        configure(b"hosts", b"files dns")
-
-
 def _bytes(value: object) -> bytes | None:
     return value if isinstance(value, bytes) else None
 
@@ -169,6 +157,3 @@ def _password(file: str) -> str:
             return opened.read(_MAX_PASSWORD_BYTES).decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise AccessDenied(f"password file {file} cannot be read: {error}") from error
-
-
-_resolve_without_plugins()

@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,24 @@ PREFIX = "io.containerd.tandem.v1/"
 USER = 1234
 
 
+# A library that an image names for looking up hosts; whoever loads it ends.
+PLUGIN = """
+#include <unistd.h>
+__attribute__((constructor)) static void run(void) { _exit(66); }
+"""
+
+
 @pytest.fixture(scope="module")
 def image(containerd: Containerd) -> str:
+    plugin = containerd.folder / "plugin.so"
+    command = ["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", plugin]
+    subprocess.run(command, input=PLUGIN, text=True, check=True)
+    files: dict[str, images.Content] = {
+        "/etc/nsswitch.conf": b"hosts: evil files dns\n",
+        "/lib/libnss_evil.so.2": plugin,
+    }
     archive = containerd.folder / "counting.tar"
-    containerd.import_image(images.wasm_image(archive, IMAGE, guests.binary(COUNTING)))
+    containerd.import_image(images.wasm_image(archive, IMAGE, guests.binary(COUNTING), files))
     return IMAGE
 
 
@@ -91,6 +106,7 @@ def wait_until(file: sqlite3.Connection, key: str, value: bytes) -> None:
 def test_store_in_redis_by_a_name_of_the_pod(
     containerd: Containerd, image: str, tmp_path: Path
 ) -> None:
+    """And no code of the image runs, whatever it says about looking up names."""
     (tmp_path / "hosts").write_text(f"{GATEWAY} cache\n")
     (tmp_path / "password").write_text("of the pod\n")
     options = ("--protected-mode", "no", "--requirepass", "of the pod")

@@ -38,6 +38,7 @@ TESTED_IN = {
     "shim/instance/process.py": "tests/integration/test_instance.py",
     "shim/jail/denied.py": "tests/unit/jail/test_seccomp.py",
     "shim/jail/guard.py": "tests/integration/test_jail.py",
+    "shim/jail/names.py": "tests/cri/test_interfaces.py",
     "shim/jail/tree.py": "tests/integration/test_jail.py",
     "shim/launcher/fallback.py": "tests/integration/test_launchers.py",
     "shim/launcher/install.py": "tests/integration/test_launchers.py",
