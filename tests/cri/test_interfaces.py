@@ -35,7 +35,7 @@ __attribute__((constructor)) static void run(void) { _exit(66); }
 @pytest.fixture(scope="module")
 def image(containerd: Containerd) -> str:
     plugin = containerd.folder / "plugin.so"
-    command = ["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", plugin]
+    command = ["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(plugin)]
     subprocess.run(command, input=PLUGIN, text=True, check=True)
     files: dict[str, images.Content] = {
         "/etc/nsswitch.conf": b"hosts: evil files dns\n",
