@@ -13,7 +13,7 @@ from shim.engine.guest import (
     new_store,
     reason_of,
 )
-from shim.engine.interfaces.provider import INTERFACES, KEYVALUE_NAMES, OpenStores, Provider
+from shim.engine.interfaces.provider import INTERFACES, Provider, stores_of
 from shim.engine.linkers import component_linker, new_component_linker
 
 _RUN = "wasi:cli/run@0.2."
@@ -30,7 +30,7 @@ class ComponentGuest:
         self._program = program
         self._engine = engine
         self._component = component.Component.deserialize_file(engine, str(program.artefact))
-        self._stores = _stores(program, self._component, engine)
+        self._stores = stores_of(program, self._component, engine)
 
     def prepare(self) -> None:
         """Build linker and store; runs no guest code."""
@@ -121,18 +121,6 @@ class ComponentGuest:
                 f" WASI 0.2 ({listed(_PROVIDED)}) and drafts of wasi:config and wasi:keyvalue:"
                 f" {reason_of(error)}"
             ) from error
-
-
-def _stores(
-    program: Program, guest: component.Component, engine: wasmtime.Engine
-) -> OpenStores | None:
-    """The pod's stores, for a component that imports wasi:keyvalue: before the jail, because what
-    they are made of is imported here."""
-    if not program.given.stores or not KEYVALUE_NAMES & guest.type.imports(engine).keys():
-        return None
-    from shim.stores.opened import Stores  # noqa: PLC0415 (for those who use it)
-
-    return Stores(program.given)
 
 
 def _is_provided(name: str) -> bool:

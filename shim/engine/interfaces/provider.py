@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import wasmtime
 from wasmtime import component
 
-from shim.engine.guest import GuestFailure
+from shim.engine.guest import GuestFailure, Program
 from shim.engine.http import native as n
 from shim.engine.interfaces.atomics import ATOMICS, CAS, Cas
 from shim.engine.interfaces.calls import Call, Function, Interface
@@ -35,7 +35,7 @@ _KEYVALUE_INTERFACES = {
 }
 # By the exact names: drafts are not compatible with each other by the rules of versions.
 INTERFACES: dict[str, Interface] = {**CONFIG_INTERFACES, **_KEYVALUE_INTERFACES}
-KEYVALUE_NAMES = frozenset(_KEYVALUE_INTERFACES)
+_KEYVALUE = frozenset(_KEYVALUE_INTERFACES)
 
 
 class OpenStores(Protocol):
@@ -53,6 +53,20 @@ class _NoStores:
 
     def __getitem__(self, number: int) -> Backend:
         raise NoSuchStore(f"there is no store {number}")
+
+
+def stores_of(
+    program: Program, guest: component.Component, engine: wasmtime.Engine
+) -> OpenStores | None:
+    """The pod's stores, for a component that imports wasi:keyvalue where the pod names any.
+
+    Called before the jail, because what stores are made of is imported here.
+    """
+    if not program.given.stores or not _KEYVALUE & guest.type.imports(engine).keys():
+        return None
+    from shim.stores.opened import Stores  # noqa: PLC0415 (for those who use it)
+
+    return Stores(program.given)
 
 
 class Provider:
