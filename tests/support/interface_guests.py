@@ -150,7 +150,7 @@ def forwarding_config(name: str) -> str:
     return _forwarding(imports, {"config": _CONFIG})
 
 
-_MEMORY = """
+MEMORY = """
   (core module $memory
     (memory (export "memory") 2)
     (global $next (mut i32) (i32.const 4096))
@@ -164,7 +164,7 @@ _MEMORY = """
         (if (i32.eq (memory.grow (i32.const 16)) (i32.const -1)) (then unreachable))
         (br $grow)))))
   (core instance $heap (instantiate $memory))"""
-_OPTIONS = '(memory (core memory $heap "memory")) (realloc (core func $heap "realloc"))'
+OPTIONS = '(memory (core memory $heap "memory")) (realloc (core func $heap "realloc"))'
 
 
 def _plain(interface: str, name: str) -> str:
@@ -187,7 +187,7 @@ def _forwarding(imports: str, interfaces: Mapping[str, Mapping[str, Function]]) 
             flat = " ".join(_FLAT.get(kind, "i32 i32") for kind in function[0])
             count = len(flat.split())
             lowered.append(
-                f'(core func $l-{plain} (canon lower (func ${interface} "{name}") {_OPTIONS}))'
+                f'(core func $l-{plain} (canon lower (func ${interface} "{name}") {OPTIONS}))'
             )
             core_imports.append(f'(import "host" "{plain}" (func $f-{plain} (param {flat} i32)))')
             arguments = " ".join(f"(local.get {index})" for index in range(count))
@@ -199,7 +199,7 @@ def _forwarding(imports: str, interfaces: Mapping[str, Mapping[str, Function]]) 
             exported.append(f'(export "{plain}" (func $l-{plain}))')
             lifted.append(
                 f'(func (export "{plain}") {_function_type(name, function)[5:-1]}'
-                f' (canon lift (core func $i "{plain}") {_OPTIONS}))'
+                f' (canon lift (core func $i "{plain}") {OPTIONS}))'
             )
     for resource in ("bucket", "cas"):
         if any(f"call $drop-{resource}" in text for text in core_exports):
@@ -209,7 +209,7 @@ def _forwarding(imports: str, interfaces: Mapping[str, Mapping[str, Function]]) 
             )
             exported.append(f'(export "drop-{resource}" (func $drop-{resource}))')
     lines = "\n".join
-    return f"""(component {imports} {_MEMORY}
+    return f"""(component {imports} {MEMORY}
   {lines(lowered)}
   (core module $m {lines(core_imports)} {lines(core_exports)})
   (core instance $i (instantiate $m (with "host" (instance {lines(exported)}))))
@@ -219,12 +219,12 @@ def _forwarding(imports: str, interfaces: Mapping[str, Mapping[str, Function]]) 
 # Opens the store "state", adds 1 to "hits" a hundred times, and copies the configuration's "colour"
 # to the key "colour" until the key "end" exists.
 COUNTING = f"""(component {keyvalue_imports(DRAFT2)}
-  {config_import("wasi:config/store@0.2.0-draft-2024-09-27")} {_MEMORY}
-  (core func $open (canon lower (func $store "open") {_OPTIONS}))
-  (core func $set (canon lower (func $store "[method]bucket.set") {_OPTIONS}))
-  (core func $exists (canon lower (func $store "[method]bucket.exists") {_OPTIONS}))
-  (core func $increment (canon lower (func $atomics "increment") {_OPTIONS}))
-  (core func $get (canon lower (func $config "get") {_OPTIONS}))
+  {config_import("wasi:config/store@0.2.0-draft-2024-09-27")} {MEMORY}
+  (core func $open (canon lower (func $store "open") {OPTIONS}))
+  (core func $set (canon lower (func $store "[method]bucket.set") {OPTIONS}))
+  (core func $exists (canon lower (func $store "[method]bucket.exists") {OPTIONS}))
+  (core func $increment (canon lower (func $atomics "increment") {OPTIONS}))
+  (core func $get (canon lower (func $config "get") {OPTIONS}))
   (core module $m
     (import "heap" "memory" (memory 2))
     (import "host" "open" (func $open (param i32 i32 i32)))
