@@ -5,7 +5,7 @@ Nothing is opened here: paths are those of the container.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from shim.errdefs import InvalidArgumentError
@@ -31,7 +31,7 @@ class RedisPlace:
     port: int = _REDIS_PORT
     database: int = 0
     username: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     password_file: str = ""
 
 
