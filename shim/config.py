@@ -54,6 +54,13 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True)
+class Keyvalue:
+    """What guests may put into key-value stores."""
+
+    max_value_bytes: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
 class Linux:
     """Linux containers: the OCI runtime's binary, and whether systemd keeps the cgroups."""
 
@@ -76,6 +83,7 @@ class Config:
     compile: Compile = Compile()
     containerd: Containerd = Containerd()
     images: Images = Images()
+    keyvalue: Keyvalue = Keyvalue()
     linux: Linux = Linux()
     shim: Shim = Shim()
 

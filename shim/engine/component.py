@@ -1,14 +1,25 @@
 """A component with WASI 0.2: commands (`wasi:cli/run`) and named functions."""
 
+from collections.abc import Iterable
+
 import wasmtime
 from wasmtime import component
 
-from shim.engine.guest import GuestFailure, Program, listed, new_store, reason_of
-from shim.engine.linkers import component_linker
+from shim.engine.guest import (
+    GuestFailure,
+    Program,
+    environment,
+    listed,
+    new_store,
+    reason_of,
+)
+from shim.engine.interfaces.provider import INTERFACES, Provider, stores_of
+from shim.engine.linkers import component_linker, new_component_linker
 
 _RUN = "wasi:cli/run@0.2."
 _HTTP = "wasi:http/incoming-handler@0.2."
-# the packages that add_wasip2 and add_wasi_http define, all at 0.2
+# the packages that add_wasip2 and add_wasi_http define, all at 0.2; what the host defines itself is
+# in `INTERFACES`
 _PROVIDED = ("cli", "clocks", "filesystem", "http", "io", "random", "sockets")
 
 
@@ -19,6 +30,7 @@ class ComponentGuest:
         self._program = program
         self._engine = engine
         self._component = component.Component.deserialize_file(engine, str(program.artefact))
+        self._stores = stores_of(program, self._component, engine)
 
     def prepare(self) -> None:
         """Build linker and store; runs no guest code."""
@@ -86,17 +98,34 @@ class ComponentGuest:
         try:
             return self._linker.instantiate(self._store, self._component)
         except wasmtime.WasmtimeError as error:
+            # Only who imports an interface of `INTERFACES` pays for them: by this first attempt,
+            # which ends before anything of the guest runs.
             imports = self._component.type.imports(self._engine)
-            unknown = [name for name in imports if not _is_provided(name)]
-            if not unknown:
+            if not INTERFACES.keys() & imports.keys():
+                self._refuse_unknown(imports, error)
                 raise
+        linker = new_component_linker(self._engine)
+        self._provider = Provider(self._program.given, environment(self._program), self._stores)
+        self._provider.link(linker, imports, self._engine)
+        try:
+            return linker.instantiate(self._store, self._component)
+        except wasmtime.WasmtimeError as error:
+            self._refuse_unknown(imports, error)
+            raise
+
+    def _refuse_unknown(self, imports: Iterable[str], error: wasmtime.WasmtimeError) -> None:
+        unknown = [name for name in imports if not _is_provided(name)]
+        if unknown:
             raise GuestFailure(
-                f"component imports {listed(unknown)}, which nobody provides;"
-                f" Tandem provides WASI 0.2 ({listed(_PROVIDED)}): {reason_of(error)}"
+                f"component imports {listed(unknown)}, which nobody provides; Tandem provides"
+                f" WASI 0.2 ({listed(_PROVIDED)}) and drafts of wasi:config and wasi:keyvalue:"
+                f" {reason_of(error)}"
             ) from error
 
 
 def _is_provided(name: str) -> bool:
+    if name in INTERFACES:
+        return True
     package, _, version = name.removeprefix("wasi:").partition("@")
     return (
         name.startswith("wasi:")

@@ -11,6 +11,7 @@ from pathlib import Path
 import wasmtime
 
 from shim.errdefs import InvalidArgumentError, PermissionDeniedError
+from shim.stores.options import NOTHING_GIVEN, GuestOptions
 from shim.wasm.binary import Kind
 
 
@@ -23,7 +24,7 @@ class Program:
     """What an instance runs: the artefact, the function, and what the guest is told.
 
     `kind` is MODULE or COMPONENT; `function` None means the module's own entry; `env` holds
-    `NAME=value` entries; `cwd` is an absolute path.
+    `NAME=value` entries; `cwd` is an absolute path; `given` is what further interfaces offer it.
     """
 
     artefact: Path
@@ -32,6 +33,7 @@ class Program:
     args: tuple[str, ...]
     env: tuple[str, ...]
     cwd: str
+    given: GuestOptions = NOTHING_GIVEN
 
 
 def check_texts(program: Program) -> None:

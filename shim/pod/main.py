@@ -22,6 +22,7 @@ from shim.cgroup import membership
 from shim.engine.config import compatibility_key, new_engine
 from shim.engine.linkers import prepare_linkers
 from shim.jail import compile_filters
+from shim.jail.names import resolve_without_plugins
 from shim.kernel.constants import PR_SET_CHILD_SUBREAPER
 from shim.kernel.libc import LINUX
 from shim.pod import logs
@@ -57,6 +58,7 @@ class Host:
         """Make it; starts no thread."""
         compile_filters(None)
         membership.home()
+        resolve_without_plugins()
         logs.configure()
         host = cls(new_engine(), compatibility_key())
         prepare_linkers(host.engine)

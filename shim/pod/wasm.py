@@ -36,6 +36,8 @@ from shim.process.child_streams import ChildFds
 from shim.process.stdio import Stdio
 from shim.process.terminal import Terminal
 from shim.record import pid_file
+from shim.stores.options import NOTHING_GIVEN, GuestOptions, guest_options
+from shim.wasm.binary import Kind
 
 _P = TypeVar("_P", bound=WasmProcess)
 
@@ -225,6 +227,7 @@ class WasmInstances:
             args=process.args,
             env=process.env,
             cwd=process.cwd,
+            given=self._given(jail, artefact),
         )
         spec = InstanceSpec(
             engine=self._node.engine,
@@ -237,6 +240,12 @@ class WasmInstances:
         made = await kind.create(spec, streams.child_fds, cgroup, self._node.reaper)
         streams.close_child_fds()
         return made
+
+    def _given(self, jail: "_Jail", artefact: Artefact) -> GuestOptions:
+        if artefact.kind is Kind.MODULE:
+            return NOTHING_GIVEN
+        limit = self._node.config.keyvalue.max_value_bytes
+        return guest_options(jail.container.spec.annotations, limit)
 
     async def _artefact(self, wasm: WasmProgram) -> Artefact:
         try:

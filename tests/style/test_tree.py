@@ -53,6 +53,13 @@ TESTED_IN = {
     "shim/daemon/zygote.py": "tests/integration/test_daemon.py",
     "shim/engine/compile.py": "tests/integration/test_engine.py",
     "shim/engine/component.py": "tests/integration/test_engine.py",
+    "shim/engine/http/native.py": "tests/integration/test_interfaces.py",
+    "shim/engine/interfaces/atomics.py": "tests/integration/test_interfaces.py",
+    "shim/engine/interfaces/calls.py": "tests/integration/test_interfaces.py",
+    "shim/engine/interfaces/config.py": "tests/integration/test_interfaces.py",
+    "shim/engine/interfaces/keyvalue.py": "tests/integration/test_interfaces.py",
+    "shim/engine/interfaces/provider.py": "tests/integration/test_interfaces.py",
+    "shim/engine/interfaces/signatures.py": "tests/integration/test_interfaces.py",
     "shim/engine/linkers.py": "tests/integration/test_engine.py",
     "shim/engine/module.py": "tests/integration/test_engine.py",
     "shim/engine/run.py": "tests/integration/test_engine.py",
@@ -67,6 +74,7 @@ TESTED_IN = {
     "shim/instance/process.py": "tests/integration/test_instance.py",
     "shim/jail/denied.py": "tests/unit/jail/test_seccomp.py",
     "shim/jail/guard.py": "tests/integration/test_jail.py",
+    "shim/jail/names.py": "tests/cri/test_interfaces.py",
     "shim/jail/tree.py": "tests/integration/test_jail.py",
     "shim/launcher/fallback.py": "tests/integration/test_launchers.py",
     "shim/launcher/install.py": "tests/integration/test_launchers.py",
@@ -80,6 +88,8 @@ TESTED_IN = {
     "shim/unpack/place.py": "tests/unit/unpack/test_tree.py",
     "shim/watcher/listener.py": "tests/artifacts/test_warm.py",
     "shim/watcher/main.py": "tests/artifacts/test_warm.py",
+    "shim/stores/opened.py": "tests/integration/test_stores.py",
+    "shim/stores/redis.py": "tests/integration/test_stores.py",
 }
 # Modules that no test of this repository's machine part can ask alone, with the reason.
 UNTESTED_ALONE = {
@@ -91,6 +101,7 @@ UNTESTED_ALONE = {
     "shim/pod/params.py": "data only",
     "shim/pod/rehearsal.py": "costs time or saves it, nothing else: every daemon runs it",
     "shim/process/child_streams.py": "a Protocol only",
+    "shim/stores/ports.py": "a Protocol and its errors",
     "shim/task/ports.py": "Protocols only",
     "shim/ttrpc/codes.py": "numbers only",
 }

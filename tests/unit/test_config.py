@@ -28,6 +28,8 @@ def test_config_reads_every_key() -> None:
     parallel = 4
     [containerd]
     address = "/a"
+    [keyvalue]
+    max_value_bytes = 4
     [linux]
     runtime = "crun"
     systemd_cgroup = true
@@ -39,6 +41,7 @@ def test_config_reads_every_key() -> None:
     assert config.cache.warm_on_pull
     assert (config.compile.timeout_s, config.compile.memory_bytes) == (2, 3)
     assert (config.compile.parallel, config.containerd.address) == (4, "/a")
+    assert config.keyvalue.max_value_bytes == 4
     assert (config.linux.runtime, config.linux.systemd_cgroup) == ("crun", True)
     assert config.shim.transport == "grpc"
 

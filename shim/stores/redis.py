@@ -1,0 +1,159 @@
+"""A store in a Redis database, which anybody may share.
+
+Rules: nothing is sent twice, since a lost answer does not tell whether an increment was counted.
+Everything that a call needs is imported with this module: in the jail there is nothing to import.
+"""
+
+import contextlib
+import encodings.idna
+import logging
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import redis
+import redis.observability.attributes
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    RedisError,
+    WatchError,
+)
+from redis.retry import Retry
+
+from shim.stores.options import RedisPlace
+from shim.stores.ports import PAGE_KEYS, AccessDenied, StoreError, not_a_number, too_large
+
+# What the library and the look-up of names import when they are used.
+_IMPORTED_LATE = (encodings.idna, logging, secrets, redis.observability.attributes)
+_TIMEOUT_S = 5
+_MAX_PASSWORD_BYTES = 4096
+
+
+class RedisStore:
+    """One database; see `Backend`. Threads have a connection each."""
+
+    def __init__(self, place: RedisPlace) -> None:
+        """Connect.
+
+        Raises:
+            AccessDenied: the server does not accept the user, or the password cannot be read.
+            StoreError: there is no such server.
+        """
+        self._name = f"redis://{place.host}:{place.port}/{place.database}"
+        self._client = redis.Redis(
+            host=place.host,
+            port=place.port,
+            db=place.database,
+            username=place.username or None,
+            password=place.password or _password(place.password_file) or None,
+            socket_timeout=_TIMEOUT_S,
+            socket_connect_timeout=_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            driver_info=None,
+        )
+        with self._errors():
+            self._client.ping()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._client.close()
+
+    def get(self, key: str) -> bytes | None:
+        """See `Backend`."""
+        with self._errors():
+            return _bytes(self._client.get(key))
+
+    def set(self, key: str, value: bytes) -> None:
+        """See `Backend`."""
+        with self._errors():
+            self._client.set(key, value)
+
+    def delete(self, key: str) -> None:
+        """See `Backend`."""
+        with self._errors():
+            self._client.delete(key)
+
+    def exists(self, key: str) -> bool:
+        """See `Backend`."""
+        with self._errors():
+            return bool(self._client.exists(key))
+
+    def keys(self, cursor: int) -> tuple[Sequence[str], int | None]:
+        """See `Backend`. A key that was there all the time may come twice, as the server says."""
+        with self._errors():
+            following, found = cast(
+                "tuple[int, list[bytes]]", self._client.scan(cursor, count=PAGE_KEYS)
+            )
+            # Others may use keys that are no texts, which no guest can ask for.
+            texts = [key.decode(errors="ignore") for key in found]
+            keys = [text for text, key in zip(texts, found, strict=True) if text.encode() == key]
+            return keys, int(following) or None
+
+    def increment(self, key: str, delta: int) -> int:
+        """See `Backend`."""
+        with self._errors(key):
+            return int(self._client.incrby(key, delta))
+
+    def swap(self, key: str, expected: bytes | None, value: bytes) -> bool:
+        """See `Backend`."""
+        with self._errors(), self._client.pipeline() as pipeline:
+            pipeline.watch(key)  # type: ignore[no-untyped-call]
+            if _bytes(pipeline.get(key)) != expected:
+                return False
+            pipeline.multi()
+            pipeline.set(key, value)
+            try:
+                pipeline.execute()
+            except WatchError:
+                return False
+            return True
+
+    def get_many(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        """See `Backend`."""
+        with self._errors():
+            return [_bytes(value) for value in self._client.mget(keys)] if keys else []
+
+    def set_many(self, values: Mapping[str, bytes]) -> None:
+        """See `Backend`."""
+        with self._errors():
+            if values:
+                self._client.mset(dict(values))
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        """See `Backend`."""
+        with self._errors():
+            if keys:
+                self._client.delete(*keys)
+
+    @contextlib.contextmanager
+    def _errors(self, key: str = "") -> Iterator[None]:
+        try:
+            yield
+        except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
+            raise AccessDenied(f"{self._name}: {error}") from error
+        except (RedisError, OSError) as error:
+            text = str(error)
+            if "not an integer" in text:
+                raise not_a_number(key) from error
+            if "would overflow" in text:
+                raise too_large(key) from error
+            raise StoreError(f"{self._name}: {text}") from error
+
+
+def _bytes(value: object) -> bytes | None:
+    return value if isinstance(value, bytes) else None
+
+
+def _password(file: str) -> str:
+    if not file:
+        return ""
+    try:
+        with Path(file).open("rb") as opened:
+            return opened.read(_MAX_PASSWORD_BYTES).decode().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AccessDenied(f"password file {file} cannot be read: {error}") from error
