@@ -4,7 +4,8 @@ Rules: deserialising an artefact is loading code, so every directory belongs to 
 the loader writes. An artefact appears under its name at once and whole, or not at all.
 
 Below the directory, one directory per compatibility key:
-`DIGEST.module`, `DIGEST.component` are artefacts; their mtime is the time of the last use;
+`DIGEST.module`, `DIGEST.component`, `DIGEST.service` are artefacts; their mtime is the time of the
+last use;
 `DIGEST.partial` is one being written, locked by its writer;
 `memo/KEY` is a symbolic link to the artefact of a file that was hashed before.
 """
@@ -68,7 +69,7 @@ class Cache:
 
     def lookup(self, digest: str) -> Artefact | None:
         """Return the artefact of the module with this sha256 digest, if there is one."""
-        for kind in (Kind.MODULE, Kind.COMPONENT):
+        for kind in (Kind.MODULE, Kind.COMPONENT, Kind.SERVICE):
             path = self._artefacts / f"{digest}.{kind}"
             with contextlib.suppress(FileNotFoundError):
                 os.utime(path)

@@ -5,9 +5,10 @@ from wasmtime import component
 
 from shim.engine.guest import GuestFailure, Program, listed, new_store, reason_of
 from shim.engine.linkers import component_linker
+from shim.wasm.binary import Kind
 
 _RUN = "wasi:cli/run@0.2."
-_HTTP = "wasi:http/incoming-handler@0.2."
+_NEVER = 1 << 62
 # the packages that add_wasip2 and add_wasi_http define, all at 0.2
 _PROVIDED = ("cli", "clocks", "filesystem", "http", "io", "random", "sockets")
 
@@ -24,6 +25,9 @@ class ComponentGuest:
         """Build linker and store; runs no guest code."""
         self._store = new_store(self._engine, self._program)
         self._store.set_wasi_http()
+        if self._program.kind is Kind.SERVICE:
+            # One of its functions, by name: nobody interrupts it.
+            self._store.set_epoch_deadline(_NEVER)
         self._linker = component_linker(self._engine)
 
     def run(self) -> int:
@@ -58,9 +62,6 @@ class ComponentGuest:
         for name in exports:
             if name.startswith(_RUN):
                 return name
-        for name in exports:
-            if name.startswith(_HTTP):
-                raise GuestFailure(f"component exports {name}: serving HTTP is not implemented")
         raise GuestFailure(
             f"component is no command: it exports {listed(exports)} and not {_RUN}x;"
             " name one of its functions with path#function"

@@ -32,6 +32,8 @@ from shim.process.child_streams import ChildStreams
 from shim.process.stdio import Stdio
 from shim.process.terminal import Terminal
 from shim.record import pid_file
+from shim.serve.options import http_options
+from shim.wasm.binary import Kind
 
 _P = TypeVar("_P", bound=WasmProcess)
 
@@ -168,12 +170,16 @@ class WasmInstances:
         streams: ChildStreams,
     ) -> _P:
         process, cgroup = jail.process, jail.container.cgroup
+        http, env = None, process.env
+        if artefact.kind is Kind.SERVICE and wasm.function is None:
+            annotations = jail.container.spec.annotations
+            http, env = http_options(self._node.config.http, annotations, env)
         program = Program(
             artefact=artefact.path,
             kind=artefact.kind,
             function=wasm.function,
             args=process.args,
-            env=process.env,
+            env=env,
             cwd=process.cwd,
         )
         spec = InstanceSpec(
@@ -183,6 +189,7 @@ class WasmInstances:
             cgroup_procs=cgroup.procs_files(),
             terminal=isinstance(streams, Terminal),
             namespace_fds=jail.namespace_fds,
+            http=http,
         )
         made = await kind.create(spec, streams.child_fds, cgroup, self._node.reaper)
         streams.close_child_fds()
