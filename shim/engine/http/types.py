@@ -1,8 +1,8 @@
 """wasi:http/types for components that serve: each function, over values in wasmtime's memory.
 
 Rules: a function gets the exchange, the address of its arguments and that of its result. Every
-handle that it is given is taken or dropped, else wasmtime ends the guest. Names and meaning: the
-WIT of wasi:http 0.2; what a guest may do only once answers an error the second time, as there.
+handle that it is given is taken or dropped, else wasmtime ends the guest. Names and meaning are
+those of wasi:http 0.2; what a guest may do only once answers an error the second time, as there.
 """
 
 from collections.abc import Callable, Sequence
