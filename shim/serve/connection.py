@@ -76,7 +76,10 @@ class Connection:
             transaction.run()
         finally:
             self._shared.channels.release(channel)
-        return transaction.reusable and not self._shared.draining
+        if transaction.reusable and self._shared.draining:
+            self._socket.close()
+            return False
+        return transaction.reusable
 
     def _next(self) -> Message | None:
         deadline: float | None = None

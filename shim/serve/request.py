@@ -67,11 +67,8 @@ class RequestReader:
         self._unseen_bytes = 0
         self._hosts = 0
         self._refused: BadRequest | None = None
-
-    @property
-    def begun(self) -> bool:
-        """Whether there is a part of a head."""
-        return self._unseen_bytes > 0 or self._header_bytes > 0
+        # whether there is a part of a request
+        self.begun = False
 
     def next(self) -> Message | None:
         """The next request whose head is complete."""
@@ -105,6 +102,10 @@ class RequestReader:
             self._refused = BadRequest(431, "a line is too long")
             raise self._refused
 
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self.begun = True
+
     def on_url(self, data: bytes) -> None:
         """A part of the target (httptools' callback, as the others)."""
         self._count(len(data))
@@ -133,7 +134,10 @@ class RequestReader:
         """The head is whole."""
         message = self._message
         message.method = self._parser.get_method()
-        message.is_http_1_1 = self._parser.get_http_version() == "1.1"
+        version = self._parser.get_http_version()
+        if version not in {"1.0", "1.1"}:
+            self._refuse(505, "a version that is not understood")
+        message.is_http_1_1 = version == "1.1"
         message.keep_alive = self._parser.should_keep_alive()
         self._check_head(message)
         for name, value in message.fields:
@@ -163,6 +167,7 @@ class RequestReader:
         """The request is whole."""
         self._progress = True
         self._header_bytes = 0
+        self.begun = False
         self._message.complete = True
         self._message = Message()
 

@@ -243,7 +243,9 @@ class Transaction:
 
     def _give_up(self) -> None:
         if self._download.is_sending or self._upload is None:
-            raise ClientGone("the client does not read")
+            # Else the kernel would keep for long what it is never going to deliver.
+            self._shared.reset(self._connection)
+            raise Broken("the client does not read")
         self._upload.failed = b"connection-read-timeout"
         self.halt("the client sends nothing of its body", 408)
 

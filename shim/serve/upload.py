@@ -17,7 +17,7 @@ _RECEIVE = 64 << 10
 
 
 class ClientGone(Exception):  # noqa: N818 - a condition, and not ours
-    """The client has hung up, or does not read."""
+    """The client has hung up."""
 
 
 class Upload:

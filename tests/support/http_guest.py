@@ -13,7 +13,8 @@
 
 _RESOURCES = (
     "fields", "incoming-request", "response-outparam", "incoming-body", "future-trailers",
-    "outgoing-response", "outgoing-body",
+    "outgoing-response", "outgoing-body", "outgoing-request", "request-options",
+    "future-incoming-response",
 )  # fmt: skip
 
 # name in the core module: interface, name, parameters, result
@@ -79,6 +80,52 @@ _IMPORTS = {
         '(param "param" (own $response-outparam)) (param "response"'
         " (result (own $outgoing-response) (error $error-code)))",
     ),
+    "request": (
+        "types", "[constructor]outgoing-request",
+        '(param "headers" (own $fields)) (result (own $outgoing-request))',
+    ),
+    "set-method": (
+        "types", "[method]outgoing-request.set-method",
+        '(param "self" (borrow $outgoing-request)) (param "method" $method) (result (result))',
+    ),
+    "method": (
+        "types", "[method]outgoing-request.method",
+        '(param "self" (borrow $outgoing-request)) (result $method)',
+    ),
+    "set-scheme": (
+        "types", "[method]outgoing-request.set-scheme",
+        '(param "self" (borrow $outgoing-request)) (param "scheme" (option $scheme))'
+        " (result (result))",
+    ),
+    "scheme": (
+        "types", "[method]outgoing-request.scheme",
+        '(param "self" (borrow $outgoing-request)) (result (option $scheme))',
+    ),
+    "set-target": (
+        "types", "[method]outgoing-request.set-path-with-query",
+        '(param "self" (borrow $outgoing-request)) (param "path-with-query" (option string))'
+        " (result (result))",
+    ),
+    "target": (
+        "types", "[method]outgoing-request.path-with-query",
+        '(param "self" (borrow $outgoing-request)) (result (option string))',
+    ),
+    "options": ("types", "[constructor]request-options", "(result (own $request-options))"),
+    "set-timeout": (
+        "types", "[method]request-options.set-connect-timeout",
+        '(param "self" (borrow $request-options)) (param "duration" (option u64))'
+        " (result (result))",
+    ),
+    "timeout": (
+        "types", "[method]request-options.connect-timeout",
+        '(param "self" (borrow $request-options)) (result (option u64))',
+    ),
+    "send": (
+        "outgoing", "handle",
+        '(param "request" (own $outgoing-request)) (param "options"'
+        " (option (own $request-options)))"
+        " (result (result (own $future-incoming-response) (error $error-code)))",
+    ),
     "read": (
         "streams", "[method]input-stream.blocking-read",
         '(param "self" (borrow $input-stream)) (param "len" u64)'
@@ -108,6 +155,12 @@ _CORE = {
     "entries": "(param i32 i32)", "response": "(param i32) (result i32)",
     "status": "(param i32 i32) (result i32)", "body": "(param i32 i32)",
     "write-body": "(param i32 i32)", "finish-out": "(param i32 i32 i32 i32)",
+    "request": "(param i32) (result i32)",
+    "set-method": "(param i32 i32 i32 i32) (result i32)", "method": "(param i32 i32)",
+    "set-scheme": "(param i32 i32 i32 i32 i32) (result i32)", "scheme": "(param i32 i32)",
+    "set-target": "(param i32 i32 i32 i32) (result i32)", "target": "(param i32 i32)",
+    "options": "(result i32)", "set-timeout": "(param i32 i32 i64) (result i32)",
+    "timeout": "(param i32 i32)", "send": "(param i32 i32 i32 i32)",
     "set": "(param i32 i32 i32 i32 i32 i32)", "read": "(param i32 i64 i32)",
     "write": "(param i32 i32 i32 i32)", "block": "(param i32)",
     "timer": "(param i64) (result i32)", "stdout": "(result i32)",
@@ -188,6 +241,7 @@ _CORE_CODE = r"""
         (local.set $at (i32.add (local.get $at) (i32.const 16)))
         (br $more))))
   (func (export "handle") (param $request i32) (param $out i32) (local $what i32) (local $n i32)
+    (local $in i32) (local $size i32)
     (global.set $count (i32.add (global.get $count) (i32.const 1)))
     (call $path (local.get $request) (i32.const 16))
     (local.set $what (i32.load8_u offset=1 (i32.load (i32.const 20))))
@@ -243,6 +297,24 @@ _CORE_CODE = r"""
         unreachable))
     (if (i32.eq (local.get $what) (i32.const 0x6e)) ;; n
       (then return))
+    (if (i32.eq (local.get $what) (i32.const 0x6f)) ;; o
+      (then
+        (call $consume (local.get $request) (i32.const 16))
+        (local.set $n (i32.load (i32.const 20)))
+        (call $stream (local.get $n) (i32.const 16))
+        (local.set $in (i32.load (i32.const 20)))
+        (global.set $top (i32.const 4096))
+        (local.set $size (i32.const 0))
+        (block $closed
+          (loop $more
+            (call $read (local.get $in) (i64.const 4096) (i32.const 16))
+            (br_if $closed (i32.load8_u (i32.const 16)))
+            (local.set $size (i32.add (local.get $size) (i32.load (i32.const 24))))
+            (br $more)))
+        (call $begin (local.get $out) (i32.const 200) (call $fields))
+        (call $say (i32.const 4096) (local.get $size))
+        (call $end (i32.const 0) (i32.const 0))
+        return))
     (if (i32.eq (local.get $what) (i32.const 0x70)) ;; p
       (then
         (global.set $out (call $stdout))
@@ -257,6 +329,35 @@ _CORE_CODE = r"""
         return))
     (if (i32.eq (local.get $what) (i32.const 0x73)) ;; s
       (then (call $wait (i64.const 0x7000000000000000))))
+    (if (i32.eq (local.get $what) (i32.const 0x75)) ;; u
+      (then
+        (local.set $n (call $request (call $fields)))
+        (call $must (call $set-method (local.get $n) (i32.const 2) (i32.const 0) (i32.const 0)))
+        (call $method (local.get $n) (i32.const 16))
+        (call $must (i32.ne (i32.load8_u (i32.const 16)) (i32.const 2)))
+        (call $scheme (local.get $n) (i32.const 16))
+        (call $must (i32.load8_u (i32.const 16)))
+        (call $must (call $set-scheme (local.get $n)
+          (i32.const 1) (i32.const 1) (i32.const 0) (i32.const 0)))
+        (call $scheme (local.get $n) (i32.const 16))
+        (call $must (i32.ne (i32.load8_u (i32.const 20)) (i32.const 1)))
+        (call $must (call $set-target (local.get $n)
+          (i32.const 1) (i32.const 1027) (i32.const 5)))
+        (call $target (local.get $n) (i32.const 16))
+        (call $must (i32.ne (i32.load (i32.const 24)) (i32.const 5)))
+        (call $must (i32.ne (i32.load (i32.load (i32.const 20))) (i32.load (i32.const 1027))))
+        (local.set $in (call $options))
+        (call $timeout (local.get $in) (i32.const 16))
+        (call $must (i32.load8_u (i32.const 16)))
+        (call $must (call $set-timeout (local.get $in) (i32.const 1) (i64.const 77)))
+        (call $timeout (local.get $in) (i32.const 16))
+        (call $must (i64.ne (i64.load (i32.const 24)) (i64.const 77)))
+        (call $send (local.get $n) (i32.const 1) (local.get $in) (i32.const 32))
+        (call $must (i32.eqz (i32.load8_u (i32.const 32))))
+        (call $begin (local.get $out) (i32.const 200) (call $fields))
+        (call $say (i32.load (i32.const 44)) (i32.load (i32.const 48)))
+        (call $end (i32.const 0) (i32.const 0))
+        return))
     (if (i32.eq (local.get $what) (i32.const 0x77)) ;; w
       (then
         (call $begin (local.get $out) (i32.const 200) (call $fields))
@@ -347,8 +448,22 @@ def component(version: str = "0.2.3") -> str:
     (export "error-code" (type $error-code (eq $ec)))
     (type $he (variant (case "invalid-syntax") (case "forbidden") (case "immutable")))
     (export "header-error" (type $header-error (eq $he)))
+    (type $m (variant (case "get") (case "head") (case "post") (case "other" string)))
+    (export "method" (type $method (eq $m)))
+    (type $s (variant (case "HTTP") (case "HTTPS") (case "other" string)))
+    (export "scheme" (type $scheme (eq $s)))
     {_functions("types")}))
-  {_resource_aliases("types", _RESOURCES)}
+  {_resource_aliases("types", (*_RESOURCES, "error-code"))}
+  (import "wasi:http/outgoing-handler@{version}" (instance $outgoing
+    (alias outer 1 $outgoing-request (type $request0))
+    (export "outgoing-request" (type $outgoing-request (eq $request0)))
+    (alias outer 1 $request-options (type $options0))
+    (export "request-options" (type $request-options (eq $options0)))
+    (alias outer 1 $future-incoming-response (type $future0))
+    (export "future-incoming-response" (type $future-incoming-response (eq $future0)))
+    (alias outer 1 $error-code (type $code0))
+    (export "error-code" (type $error-code (eq $code0)))
+    {_functions("outgoing")}))
   (core module $env-module
     (memory (export "memory") 1)
     (global $top (export "top") (mut i32) (i32.const 4096))
