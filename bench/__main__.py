@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import density, launcher, module, start, stdio, tasks
+from bench import density, http, http_guests, launcher, module, start, stdio, tasks
 from bench.node import Node, isolate
 from bench.result import Result, print_table
 from tests.support import guests
@@ -31,6 +31,7 @@ _BENCHMARKS = {
     "density": _Benchmark(density.run, 50),
     "launcher": _Benchmark(launcher.run, 40),
     "module": _Benchmark(module.run, 20),
+    "http": _Benchmark(http.run, 10),
     "stdio": _Benchmark(stdio.run, 10),
     "stdio-wasm": _Benchmark(stdio.run_wasm, 10),
 }
@@ -50,6 +51,10 @@ def main() -> int:
     if "module" in names:
         # Downloaded once; not later, since a private /run may hide the node's name resolution.
         guests.cpython_wasm()
+    if "http" in names:
+        http_guests.javascript()
+        http_guests.python()
+        http_guests.wasmtime_command()
     isolate()
     results = [_run(_BENCHMARKS[name], arguments.samples) for name in names]
     print_table(results)

@@ -162,12 +162,11 @@ def test_a_handler_of_another_form_is_told_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_signal_ends_an_idle_server(tmp_path: Path, number: int) -> None:
-    with serving(tmp_path, http_guest.component()) as one:
-        with one.connect() as idle:
-            idle.sendall(b"GET /a HTTP/1.1\r\nhost: h\r\n\r\n")
-            assert idle.recv(1000).endswith(b"ok\n")
-            assert one.end(number) == 0
-            assert idle.recv(1) == b""
+    with serving(tmp_path, http_guest.component()) as one, one.connect() as idle:
+        idle.sendall(b"GET /a HTTP/1.1\r\nhost: h\r\n\r\n")
+        assert idle.recv(1000).endswith(b"ok\n")
+        assert one.end(number) == 0
+        assert idle.recv(1) == b""
 
 
 def test_what_is_in_flight_is_finished(tmp_path: Path) -> None:

@@ -60,12 +60,14 @@ def test_slow_ones_do_not_keep_others_out(server: Serving) -> None:
 
 
 def test_idle_ones_make_room(tmp_path: Path) -> None:
-    with serving(tmp_path, http_guest.component(), connections=5, idle_timeout_s=600) as one:
-        with contextlib.ExitStack() as opened:
-            for _ in range(20):
-                connection = opened.enter_context(one.connect())
-                connection.sendall(b"GET /a HTTP/1.1\r\nhost: h\r\n\r\n")
-                assert connection.recv(1000).endswith(b"ok\n")
+    with (
+        serving(tmp_path, http_guest.component(), connections=5, idle_timeout_s=600) as one,
+        contextlib.ExitStack() as opened,
+    ):
+        for _ in range(20):
+            connection = opened.enter_context(one.connect())
+            connection.sendall(b"GET /a HTTP/1.1\r\nhost: h\r\n\r\n")
+            assert connection.recv(1000).endswith(b"ok\n")
 
 
 def test_a_connection_without_a_request_ends(server: Serving) -> None:

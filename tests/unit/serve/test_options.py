@@ -51,7 +51,7 @@ def test_addresses(text: str, address: Address) -> None:
      "1.2.3.4:-1", "1.2.3.4:8\u0660", "1.2.3.4:000080"],
 )  # fmt: skip
 def test_bad_addresses_are_refused(text: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="^it "):
+    with pytest.raises(InvalidArgumentError, match=r"^it "):
         parse_address(text, "it")
 
 

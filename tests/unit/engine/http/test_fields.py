@@ -42,12 +42,12 @@ def test_what_is_refused(name: bytes, value: bytes, case: bytes) -> None:
 
 def test_fields_of_a_request_do_not_change() -> None:
     fields = Fields([(b"a", b"1")], mutable=False)
-    for change in (
-        lambda: fields.append(b"b", b""),
-        lambda: fields.set(b"a", []),
-        lambda: fields.delete(b"a"),
-    ):
+    for values in ([], [b"2"]):
         with pytest.raises(FieldError) as caught:
-            change()
+            fields.set(b"a", values)
         assert caught.value.case == b"immutable"
+    with pytest.raises(FieldError):
+        fields.append(b"b", b"")
+    with pytest.raises(FieldError):
+        fields.delete(b"a")
     assert Fields(fields.fields).mutable
