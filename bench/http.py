@@ -1,9 +1,9 @@
 """`http`: requests to a served component, each with a fresh instance, against `wasmtime serve`.
 
 Both serve the same component, compiled before, on one core that is theirs; the client has the other
-one, one connection, and asks for the next answer when it has the last, of which every byte is
-checked. Rounds alternate. `ratio` is their processor time for a request over ours, which says how
-many requests a core serves, whatever else the machine does; p50 and p99 are the client's wall times.
+one, one connection, and asks for the next answer when it has the last; every byte is checked.
+Rounds alternate. `ratio` is their processor time for a request over ours, which says how many
+requests a core serves, whatever else the machine does; p50 and p99 are wall times of the client.
 """
 
 import contextlib
