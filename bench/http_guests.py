@@ -24,12 +24,16 @@ def javascript() -> Path:
     def build(target: Path) -> None:
         # The tools are found beside the script.
         script = shutil.copy(_SOURCES / "build.mjs", tools / "build.mjs")
-        command: list[str | Path] = ["node", script, _SOURCES / "app.js", tools / "wit", target]
+        command: list[str | Path] = [
+            "node",
+            script,
+            _SOURCES / "app.js",
+            tools / "interfaces",
+            target,
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
-    return guests.made(
-        "http-js", _recipe("app.js", "build.mjs", "package-lock.json"), ".wasm", build
-    )
+    return guests.made("http-js", _recipe("app.js", "build.mjs", "npm.lock"), ".wasm", build)
 
 
 def python() -> Path:
@@ -38,7 +42,7 @@ def python() -> Path:
 
     def build(target: Path) -> None:
         code = "import sys, componentize_py; sys.argv[0] = 'x'; componentize_py.script()"
-        options: list[str | Path] = ["--quiet", "-d", tools / "wit", "-w", "proxy"]
+        options: list[str | Path] = ["--quiet", "-d", tools / "interfaces", "-w", "proxy"]
         verb: list[str | Path] = ["componentize", "-p", _SOURCES, "app", "-o", target]
         subprocess.run(
             [sys.executable, "-c", code, *options, *verb],
@@ -46,7 +50,7 @@ def python() -> Path:
             check=True,
         )
 
-    recipe = _recipe("app.py", "package-lock.json") + guests.LOCK.read_bytes()
+    recipe = _recipe("app.py", "npm.lock") + guests.LOCK.read_bytes()
     return guests.made("http-py", recipe, ".wasm", build)
 
 
@@ -80,18 +84,18 @@ def compiled(component: Path) -> Path:
 def _tools() -> Path:
     def build(target: Path) -> None:
         target.mkdir()
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(_SOURCES / name, target / name)
+        shutil.copy(_SOURCES / "package.json", target / "package.json")
+        shutil.copy(_SOURCES / "npm.lock", target / "package-lock.json")
         command = ["npm", "ci", "--no-audit", "--no-fund", "--prefix", str(target)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         brought = target / "node_modules/@bytecodealliance/jco/lib/wit/builtin" / _WIT_BROUGHT
-        wit = target / "wit"
-        shutil.copytree(brought, wit / "deps")
-        for file in wit.rglob("*.wit"):
+        interfaces = target / "interfaces"
+        shutil.copytree(brought, interfaces / "deps")
+        for file in interfaces.rglob("*.wit"):
             file.write_text(file.read_text().replace(_WIT_BROUGHT, _WIT_VERSION))
-        (wit / "world.wit").write_text(_WORLD)
+        (interfaces / "world.wit").write_text(_WORLD)
 
-    return guests.made("http-tools", _recipe("package.json", "package-lock.json"), "", build)
+    return guests.made("http-tools", _recipe("package.json", "npm.lock"), "", build)
 
 
 def _recipe(*names: str) -> bytes:

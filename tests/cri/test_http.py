@@ -1,9 +1,11 @@
 """A pod that serves HTTP from Wasm beside a Linux container, which asks it over localhost."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
+from tests.cri.conftest import shims_and_instances
 from tests.support import guests, http_guest, images
 from tests.support.containerd import Containerd
 from tests.support.pods import Container, ContainerSpec, Pod
@@ -31,11 +33,21 @@ def ask(client: Container, path: str, port: int = 8080) -> str:
     return found.stdout.strip()
 
 
+def filters_of_instance(containerd: Containerd) -> int:
+    """How many system call filters the only instance has."""
+    _, (instance,) = shims_and_instances(containerd)
+    status = Path(f"/proc/{instance.pid}/status").read_text()
+    return int(status.split("Seccomp_filters:")[1].split()[0])
+
+
 def test_a_component_serves_its_pod(containerd: Containerd) -> None:
     with containerd.pod("http", "tandem") as pod:
         client = start_client(pod)
-        server = pod.start(ContainerSpec("server", IMAGE, user=1000, readonly_rootfs=True))
+        server = pod.start(
+            ContainerSpec("server", IMAGE, user=1000, readonly_rootfs=True, default_seccomp=True)
+        )
         server.wait_for_log("serving HTTP on 0.0.0.0:8080")
+        assert filters_of_instance(containerd) == 3
         assert ask(client, "/a") == "ok"
         assert [ask(client, "/c") for _ in range(5)] == ["10"] * 5
         found = client.exec("wget", "-qO-", "--post-data=a body", "http://localhost:8080/e")
