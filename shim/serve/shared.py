@@ -1,7 +1,8 @@
 """What all requests of a server have in common, and the keeper that watches those in flight.
 
-Rules: the keeper is one thread. It sends a courier to a request that is not answered after a
-moment, ends guests at the time limit, and ends the server where guests cannot be ended.
+Rules: the keeper is one thread. It sends a courier to a guest that has begun its answer and is not
+done with it a moment later, which most are, and to one that takes long to begin; it ends guests at
+the time limit, and the server where guests cannot be ended.
 """
 
 import contextlib
@@ -20,9 +21,9 @@ from shim.serve.channels import Channels
 if TYPE_CHECKING:
     from shim.serve.transaction import Transaction
 
-# A guest that is done by then needs no courier: most are.
-_YOUNG_S = 0.003
 _TICK_S = 0.002
+# Until then nobody looks whether the client of a guest without an answer is still there.
+_PATIENCE_S = 0.05
 _AWAKE_TICKS = 50
 # A guest looks for interruptions all the time, unless it waits in the host.
 _STUCK_S = 5.0
@@ -118,7 +119,7 @@ class Shared:
         stuck = 0
         for transaction in tuple(self._flight):
             age = now - transaction.began
-            if age > _YOUNG_S:
+            if transaction.is_waiting() or age > _PATIENCE_S:
                 transaction.send_courier()
             if age > limit and transaction.stop is None:
                 transaction.halt(f"it took longer than {limit} s (timeout_s)")

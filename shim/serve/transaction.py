@@ -1,7 +1,7 @@
 """One request and its answer: the guest runs in one thread, bytes move in whichever is free.
 
-Rules: the guest's thread waits for the guest and for nothing else. As long as the guest is young
-and its request is whole, nobody moves bytes, and the guest's own thread sends the answer when the
+Rules: the guest's thread waits for the guest and for nothing else. As long as the request is whole
+and the guest is quick, nobody moves bytes, and the guest's own thread sends the answer when the
 guest has ended: that is the common case, and the cheap one. Otherwise a second thread, the courier,
 moves bytes both ways until the answer is sent. Whoever claimed that job is alone with the
 connection, and closes it where it cannot have another request.
@@ -43,6 +43,7 @@ class Transaction:
         self._connection = connection
         self._message = message
         self._ended = False
+        self._noticed = False
         self._stop_status = 504
         self._claim = threading.Lock()
         self._done = threading.Event()
@@ -87,6 +88,11 @@ class Transaction:
         trap = self.exchange.trap
         if trap is not None and self.stop is None:
             self._log(trap)
+
+    def is_waiting(self) -> bool:
+        """Whether there has been an answer to send since the last time that this was asked."""
+        noticed, self._noticed = self._noticed, self.exchange.answer is not None
+        return noticed
 
     def send_courier(self) -> None:
         """Let another thread move the bytes from now on, unless somebody does already."""

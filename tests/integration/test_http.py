@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import guests, http_guest
-from tests.support.http_server import Serving, body_of, serving
+from tests.support.http_server import Serving, body_of, read_until, serving
 
 pytestmark = pytest.mark.root
 
@@ -164,7 +164,7 @@ def test_a_handler_of_another_form_is_told_apart(tmp_path: Path) -> None:
 def test_a_signal_ends_an_idle_server(tmp_path: Path, number: int) -> None:
     with serving(tmp_path, http_guest.component()) as one, one.connect() as idle:
         idle.sendall(b"GET /a HTTP/1.1\r\nhost: h\r\n\r\n")
-        assert idle.recv(1000).endswith(b"ok\n")
+        read_until(idle, b"ok\n")
         assert one.end(number) == 0
         assert idle.recv(1) == b""
 
@@ -173,8 +173,7 @@ def test_what_is_in_flight_is_finished(tmp_path: Path) -> None:
     with serving(tmp_path, http_guest.component()) as one:
         with one.connect() as slow:
             slow.sendall(b"GET /w HTTP/1.1\r\nhost: h\r\n\r\n")
-            head = slow.recv(1000)
-            assert b"first" in head
+            read_until(slow, b"first")
             os.kill(one.pid, signal.SIGTERM)
             rest = b""
             while piece := slow.recv(1000):

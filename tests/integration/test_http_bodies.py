@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import http_guest
-from tests.support.http_server import Serving, body_of, read_all, serving
+from tests.support.http_server import Serving, body_of, read_all, read_until, serving
 
 pytestmark = pytest.mark.root
 
@@ -64,9 +64,7 @@ def test_bytes_pass_as_they_come(server: Serving) -> None:
 def test_a_guest_speaks_while_it_runs(server: Serving) -> None:
     with server.connect() as connection:
         connection.sendall(b"GET /w HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
-        answer = b""
-        while b"first" not in answer:
-            answer += connection.recv(1000)
+        answer = read_until(connection, b"first")
         assert b"last" not in answer
         assert body_of(answer + read_all(connection)) == b"first\nlast\n"
 

@@ -71,6 +71,16 @@ def read_all(connection: socket.socket) -> bytes:
     return data
 
 
+def read_until(connection: socket.socket, text: bytes) -> bytes:
+    """All until `text` has come."""
+    data = b""
+    while text not in data:
+        piece = connection.recv(1 << 16)
+        assert piece, f"no {text!r} in {data!r}"
+        data += piece
+    return data
+
+
 def body_of(answer: bytes) -> bytes:
     """The body of one whole answer."""
     head, _, body = answer.partition(b"\r\n\r\n")
