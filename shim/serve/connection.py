@@ -36,7 +36,7 @@ class Connection:
     def serve(self) -> None:
         """Until client or server has enough."""
         try:
-            while self._serve_next():
+            while not self.is_over and self._serve_next():
                 self.idle = True
         except BadRequest as error:
             self._refuse(error.status)
@@ -52,11 +52,13 @@ class Connection:
         return self._socket.fileno() < 0
 
     def end_if_idle(self) -> bool:
-        """Called by another thread: let it end now, if it has no request."""
-        if self.idle:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RD)
-        return self.idle
+        """Called by another thread: let it end now, if it has no request, and was not told before."""
+        if not self.idle:
+            return False
+        self.idle = False
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)
+        return True
 
     def _serve_next(self) -> bool:
         message = self._next()

@@ -111,8 +111,11 @@ class Server:
             selector.register(listener, selectors.EVENT_READ)
             while not self._stopping:
                 ready = {key.fileobj for key, _ in selector.select()}
-                if listener in ready:
-                    self._accept(listener, workers, running)
+                if listener in ready and not self._accept(listener, workers, running):
+                    # It stays readable: look again when there may be room, or at a signal.
+                    selector.unregister(listener)
+                    selector.select(_LOOK_S)
+                    selector.register(listener, selectors.EVENT_READ)
             # Whoever is in the backlog came before the end, and is answered.
             self._accept(listener, workers, running)
         self._shared.draining = True
@@ -124,30 +127,31 @@ class Server:
 
     def _accept(
         self, listener: socket.socket, workers: ThreadPoolExecutor, running: set[Future[None]]
-    ) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                if len(self._connections) >= self._options.connections and not self._make_room():
-                    return
-                try:
-                    accepted, _ = listener.accept()
-                except OSError as error:
-                    if not isinstance(error, BlockingIOError):
-                        self._shared.log(f"cannot accept a connection: {error.strerror}")
-                    return
-                connection = Connection(self._shared, accepted)
-                self._connections[connection] = None
-                try:
-                    served = workers.submit(connection.serve)
-                except RuntimeError as error:
-                    # no thread: the limit of processes (pids) of the container or its user
-                    self._shared.log(f"cannot serve a connection: {error}")
-                    del self._connections[connection]
-                    accepted.close()
-                    continue
-                running.add(served)
-                served.add_done_callback(running.discard)
-                served.add_done_callback(functools.partial(self._forget, connection))
+    ) -> bool:
+        """Take whoever waits; False if not all of them can be taken now."""
+        while True:
+            if len(self._connections) >= self._options.connections and not self._make_room():
+                return False
+            try:
+                accepted, _ = listener.accept()
+            except BlockingIOError:
+                return True
+            except OSError as error:
+                self._shared.log(f"cannot accept a connection: {error.strerror}")
+                return False
+            connection = Connection(self._shared, accepted)
+            self._connections[connection] = None
+            try:
+                served = workers.submit(connection.serve)
+            except RuntimeError as error:
+                # the limit of processes (pids) of the container, or of its user
+                self._shared.log(f"cannot serve a connection: {error}")
+                del self._connections[connection]
+                accepted.close()
+                return False
+            running.add(served)
+            served.add_done_callback(running.discard)
+            served.add_done_callback(functools.partial(self._forget, connection))
 
     def _forget(self, connection: Connection, _: object) -> None:
         del self._connections[connection]

@@ -44,6 +44,7 @@ class Transaction:
         self._message = message
         self._ended = False
         self._noticed = False
+        self._called = False
         self._stop_status = 504
         self._claim = threading.Lock()
         self._done = threading.Event()
@@ -79,7 +80,13 @@ class Transaction:
         """Run the guest and see to its answer; returns when the guest has ended."""
         shared = self._shared
         if self._upload is not None:
-            self.send_courier()
+            try:
+                self.send_courier()
+            except RuntimeError as error:
+                # the limit of processes (pids) of the container, or of its user
+                self.halt(f"nobody can move its bytes: {error}", 503)
+                self.ended()
+                return
         shared.watch(self)
         try:
             shared.service.handle(self.exchange)
@@ -95,16 +102,14 @@ class Transaction:
         return noticed
 
     def send_courier(self) -> None:
-        """Let another thread move the bytes from now on, unless somebody does already."""
-        if self._claim.acquire(blocking=False):
-            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            try:
-                self._shared.couriers.submit(self._carry)
-            except RuntimeError as error:
-                # no thread: the limit of processes (pids) of the container or its user
-                self.halt(f"there is no thread to move its bytes: {error}", 503)
-                self.opened()
-                self._carry()
+        """Let another thread move the bytes from now on, unless somebody does already.
+
+        Raises:
+            RuntimeError: there can be no more threads; one that becomes free may still come.
+        """
+        if not self._called:
+            self._called = True
+            self._shared.couriers.submit(self._be_courier)
 
     def halt(self, reason: str, status: int = 504) -> None:
         """End the guest, and the answer with `status` where it has not begun."""
@@ -159,6 +164,11 @@ class Transaction:
                 os.eventfd_write(self._wake, 1)
 
     # What whoever claimed the job does.
+
+    def _be_courier(self) -> None:
+        if self._claim.acquire(blocking=False):
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._carry()
 
     def _carry(self) -> None:
         download = self._download

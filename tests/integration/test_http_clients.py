@@ -173,3 +173,20 @@ def test_fifty_connections_get_what_is_theirs_and_nothing_grows(tmp_path: Path) 
         assert after[1] <= before[1] + 2, (before, after)
         assert one.end() == 0
         assert "500" not in one.log
+
+
+def test_a_full_server_does_not_spin(server: Serving) -> None:
+    """Its listener stays readable all the time that it cannot accept anybody."""
+    with contextlib.ExitStack() as opened:
+        for _ in range(20):
+            opened.enter_context(server.connect()).sendall(b"GET /w HTTP/1.1\r\nhost: h\r\n")
+        time.sleep(0.2)
+        opened.enter_context(server.connect())
+        before = cpu_s(server.pid)
+        time.sleep(0.5)
+        assert cpu_s(server.pid) - before < 0.25
+
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
