@@ -3,14 +3,20 @@
 import wasmtime
 from wasmtime import component
 
-from shim.engine.guest import GuestFailure, Program, listed, new_store, reason_of
+from shim.engine.guest import (
+    PROVIDED,
+    GuestFailure,
+    Program,
+    is_provided,
+    listed,
+    new_store,
+    reason_of,
+)
 from shim.engine.linkers import component_linker
 from shim.wasm.binary import Kind
 
 _RUN = "wasi:cli/run@0.2."
 _NEVER = 1 << 62
-# the packages that add_wasip2 and add_wasi_http define, all at 0.2
-_PROVIDED = ("cli", "clocks", "filesystem", "http", "io", "random", "sockets")
 
 
 class ComponentGuest:
@@ -88,19 +94,10 @@ class ComponentGuest:
             return self._linker.instantiate(self._store, self._component)
         except wasmtime.WasmtimeError as error:
             imports = self._component.type.imports(self._engine)
-            unknown = [name for name in imports if not _is_provided(name)]
+            unknown = [name for name in imports if not is_provided(name)]
             if not unknown:
                 raise
             raise GuestFailure(
                 f"component imports {listed(unknown)}, which nobody provides;"
-                f" Tandem provides WASI 0.2 ({listed(_PROVIDED)}): {reason_of(error)}"
+                f" Tandem provides WASI 0.2 ({listed(PROVIDED)}): {reason_of(error)}"
             ) from error
-
-
-def _is_provided(name: str) -> bool:
-    package, _, version = name.removeprefix("wasi:").partition("@")
-    return (
-        name.startswith("wasi:")
-        and package.partition("/")[0] in _PROVIDED
-        and version.startswith("0.2.")
-    )

@@ -52,7 +52,7 @@ class Connection:
         return self._socket.fileno() < 0
 
     def end_if_idle(self) -> bool:
-        """Called by another thread: let it end now, if it has no request, and was not told before."""
+        """Called by another thread: let it end now, if it has no request; True the first time."""
         if not self.idle:
             return False
         self.idle = False

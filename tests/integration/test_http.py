@@ -160,6 +160,25 @@ def test_a_handler_of_another_form_is_told_apart(tmp_path: Path) -> None:
         one.wait_for_log("GET /: ")
 
 
+@pytest.mark.parametrize(
+    ("imported", "said"),
+    [
+        ('"acme:store/data@1.0.0" (instance (export "get" (func)))', "acme:store/data@1.0.0"),
+        (
+            '"wasi:http/types@0.2.9" (instance (export "new-one" (func)))',
+            "wasi:http/types@0.2.9 new-one",
+        ),
+    ],
+)
+def test_imports_that_nobody_provides_are_named_at_once(
+    tmp_path: Path, imported: str, said: str
+) -> None:
+    text = guests.COMPONENT_HTTP.replace("(component", f"(component (import {imported})", 1)
+    with serving(tmp_path, text) as one:
+        assert one.status == 137
+        assert f"tandem: component imports {said}, which nobody provides" in one.log
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_signal_ends_an_idle_server(tmp_path: Path, number: int) -> None:
     with serving(tmp_path, http_guest.component()) as one, one.connect() as idle:

@@ -6,13 +6,14 @@ Making all this starts no thread: the engine compiles in the calling thread, and
 
 import ctypes
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import wasmtime
 from wasmtime import component
 
 from shim.engine.config import serving_engine
+from shim.engine.guest import is_provided
 from shim.engine.http import native as n
 from shim.engine.http import outgoing
 from shim.engine.http.exchange import Exchange
@@ -54,6 +55,17 @@ class Host:
             with root.add_instance(_OUTGOING) as handler:
                 self._add_function(handler, outgoing.HANDLE, outgoing.refuse)
 
+    def missing(self, imports: Mapping[str, Any]) -> list[str]:
+        """What of a component's imports nobody provides: interfaces, or functions of wasi:http."""
+        known = {*KINDS, *FUNCTIONS, *outgoing.UNREACHABLE}
+        names = [name for name in imports if not is_provided(name)]
+        for name, item in imports.items():
+            if name.startswith(_TYPES.rpartition(".")[0]):
+                exports = item.ty.exports(self.engine).items()
+                functions = (n for n, what in exports if isinstance(what.ty, component.FuncType))
+                names += [f"{name} {function}" for function in functions if function not in known]
+        return names
+
     def send_prints_to_stderr(self, imports: Iterable[str]) -> None:
         """Let what a component prints, by the name of its import, go where no body is."""
         with self.linker.root() as root:
@@ -94,10 +106,10 @@ def _callback(function: Function) -> Any:
         try:
             exchange = live[data(context)]
             if exchange.peer.stop is not None:
-                return error_new(exchange.peer.stop.encode()) or None
+                return error_new(exchange.peer.stop.encode(errors="replace")) or None
             function(exchange, arguments, results)
         except Exception as error:  # noqa: BLE001 (the last Python frame: wasmtime gets the text)
-            return error_new(f"{type(error).__name__}: {error}".encode()) or None
+            return error_new(f"{type(error).__name__}: {error}".encode(errors="replace")) or None
         return None
 
     return call
@@ -112,7 +124,7 @@ def _drop(_: int, context: int, number: int) -> None:
 def _epoch(_: int, data: int, ticks: int, kind: int) -> int | None:
     exchange = LIVE.get(data)
     if exchange is not None and exchange.peer.stop is not None:
-        return n.error_new(exchange.peer.stop.encode()) or None
+        return n.error_new(exchange.peer.stop.encode(errors="replace")) or None
     ctypes.c_uint64.from_address(ticks).value = 1
     ctypes.c_uint8.from_address(kind).value = 0
     return None

@@ -14,7 +14,14 @@ from wasmtime import (
     component,
 )
 
-from shim.engine.guest import GuestFailure, Program, environment, reason_of
+from shim.engine.guest import (
+    PROVIDED,
+    GuestFailure,
+    Program,
+    environment,
+    listed,
+    reason_of,
+)
 from shim.engine.http import native as n
 from shim.engine.http.exchange import Exchange
 from shim.engine.http.helper import EXPORTS
@@ -61,9 +68,15 @@ class Service:
         """Link everything that is the same for all requests; runs no guest code.
 
         Raises:
-            GuestFailure: the component does not export the handler in this form.
+            GuestFailure: the component imports what nobody provides, or does not export the
+                handler in this form.
         """
         kind = self._component.type
+        if missing := self._host.missing(kind.imports(self._engine)):
+            raise GuestFailure(
+                f"component imports {listed(missing)}, which nobody provides;"
+                f" Tandem provides WASI 0.2 ({listed(PROVIDED)})"
+            )
         self._host.send_prints_to_stderr(kind.imports(self._engine))
         parent = next(name for name in kind.exports(self._engine) if name.startswith(_HANDLER))
         index = self._component.get_export_index("handle", self._component.get_export_index(parent))
