@@ -17,6 +17,8 @@ _BACKLOG_VARIABLES = ("WASMTIME_HTTP_PROXY_BACKLOG", "WASMTIME_HTTP_BACKLOG")
 _VARIABLES = (_ADDRESS_VARIABLE, *_BACKLOG_VARIABLES)
 _MAX_PORT = 65535
 _MAX_NUMBER = 1 << 40
+# What costs something before the container's limits hold, or before there is a request.
+_MAXIMA = {"backlog": 65535, "concurrency": 1024, "connections": 65535, "max_header_bytes": 1 << 20}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,9 @@ def http_options(
                 raise InvalidArgumentError(f"annotation {name} is not known")
             options = _changed(options, key, value, f"annotation {name}")
     parse_address(options.listen, "[http] listen")
+    for key, most in _MAXIMA.items():
+        if getattr(options, key) > most:
+            raise InvalidArgumentError(f"[http] {key}, or the pod's, is more than {most}")
     kept = tuple(entry for entry in env if entry.partition("=")[0] not in _VARIABLES)
     return options, kept
 

@@ -63,6 +63,8 @@ def test_bad_addresses_are_refused(text: str) -> None:
         ("timeout-s", "1s", "http-timeout-s is '1s'"),
         ("timeout-s", "9" * 5000, "http-timeout-s is '999"),
         ("nonsense", "1", "http-nonsense is not known"),
+        ("concurrency", "1025", "concurrency, or the pod's, is more than 1024"),
+        ("connections", "65536", "connections, or the pod's, is more than 65535"),
     ],
 )
 def test_bad_annotations_are_refused_by_name(name: str, value: str, said: str) -> None:
