@@ -66,6 +66,7 @@ class RequestReader:
         self._progress = False
         self._unseen_bytes = 0
         self._hosts = 0
+        self._has_body = False
         self._refused: BadRequest | None = None
         # whether there is a part of a request
         self.begun = False
@@ -122,6 +123,8 @@ class RequestReader:
         if len(fields) >= MAX_FIELDS:
             self._refuse(431, "too many header fields")
         name = name.lower()
+        if name in {b"content-length", b"transfer-encoding"}:
+            self._has_body = True
         if name == b"host" and not message.has_head:
             self._hosts += 1
             message.authority = value
@@ -140,6 +143,11 @@ class RequestReader:
         message.is_http_1_1 = version == "1.1"
         message.keep_alive = self._parser.should_keep_alive()
         self._check_head(message)
+        if self._parser.should_upgrade():
+            # It is not taken up, but the parser stops here, and reads no body either.
+            message.keep_alive = False
+            if self._has_body:
+                self._refuse(501, "an upgrade of a request with a body")
         for name, value in message.fields:
             if name == b"expect":
                 if value.lower() != b"100-continue":
@@ -152,6 +160,7 @@ class RequestReader:
         message.has_head = True
         self._header_bytes = 0
         self._hosts = 0
+        self._has_body = False
         self._messages.append(message)
 
     def on_body(self, data: bytes) -> None:

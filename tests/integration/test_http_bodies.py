@@ -144,6 +144,18 @@ def test_a_body_that_nobody_reads(server: Serving) -> None:
     assert body_of(answer) == b"ok\n"
 
 
+def test_nothing_of_a_body_reaches_the_next_guest(tmp_path: Path) -> None:
+    """Although all of them use the same pipes, and most bodies are not read to their end."""
+    with serving(tmp_path, http_guest.component(), concurrency=1) as one:
+        for number in range(20):
+            left = b"%d left behind " % number * 5000
+            one.ask(post("/t" if number % 2 else "/a", f"content-length: {len(left)}", body=left))
+            with one.connect() as connection:
+                connection.sendall(post("/e", "content-length: 10"))
+                connection.sendall(b"%010d" % number)
+                assert body_of(read_all(connection)) == b"%010d" % number
+
+
 def test_a_client_that_stops_in_its_body(server: Serving) -> None:
     with server.connect() as connection:
         connection.sendall(post("/o", "content-length: 5", body=b"he"))

@@ -97,6 +97,15 @@ def test_http_1_0() -> None:
     assert message.authority is None
 
 
+def test_an_upgrade_is_the_last_request_of_its_connection() -> None:
+    source = reader()
+    source.feed(GET[:-2] + b"connection: upgrade\r\nupgrade: h2c\r\n\r\n" + GET)
+    message = source.next()
+    assert message is not None
+    assert (message.complete, message.keep_alive) == (True, False)
+    assert source.next() is None
+
+
 def test_absolute_form() -> None:
     (message,) = read(b"GET http://there:1?x HTTP/1.1\r\nhost: here\r\n\r\n")
     assert (message.authority, message.target) == (b"there:1", b"/?x")
@@ -138,6 +147,8 @@ def post(*fields: bytes, body: bytes = b"") -> bytes:
         (post(b"x: a\0b"), 400),
         (post(b"no colon"), 400),
         (post(b"expect: tea"), 417),
+        (post(b"connection: upgrade", b"upgrade: h2c", b"content-length: 5", body=b"hello"), 501),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
         (post(b"content-length: 1001"), 413),
         (post(b"transfer-encoding: chunked", body=b"3e9\r\n" + b"a" * 1001), 413),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
