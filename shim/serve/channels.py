@@ -6,16 +6,17 @@ request at a time, and another only when nobody holds an end of it any more: the
 forgotten what was in it.
 """
 
-import contextlib
 import errno
 import os
 import queue
+import time
 from dataclasses import dataclass
 
 from shim.kernel import constants as c
 from shim.kernel.libc import LINUX, Kernel
 
 _MODE = 0o666
+_LOOK_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,6 @@ class Channels:
         attributes = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC
         self._directory = kernel.new_tmpfs(("mode=0755", "size=64k"), attributes, "body channels")
         self._free: queue.SimpleQueue[Channel] = queue.SimpleQueue()
-        self._busy: queue.SimpleQueue[Channel] = queue.SimpleQueue()
         for number in range(count):
             channel = Channel(b"i%d" % number, b"o%d" % number)
             for name in (channel.source, channel.sink):
@@ -68,15 +68,21 @@ class Channels:
         os.close(self._directory)
 
     def acquire(self, timeout_s: float) -> Channel | None:
-        """A pair; None if none becomes free in time."""
-        for _ in range(self._busy.qsize()):
-            with contextlib.suppress(queue.Empty):
-                self.release(self._busy.get_nowait())
-        try:
-            return self._free.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
+        """A pair that nobody holds; None if there is none in time."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                channel = self._free.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                return None
+            if channel.is_idle():
+                return channel
+            # Its guest has ended, and wasmtime lets go of it in a moment; nobody tells when.
+            self._free.put(channel)
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(_LOOK_S)
 
     def release(self, channel: Channel) -> None:
         """Give a pair back; our ends are closed."""
-        (self._free if channel.is_idle() else self._busy).put(channel)
+        self._free.put(channel)
