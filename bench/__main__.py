@@ -12,7 +12,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import artifact, density, launcher, module, run, start, stdio, tasks
+from bench import (
+    artifact,
+    density,
+    http,
+    http_guests,
+    launcher,
+    module,
+    run,
+    start,
+    stdio,
+    tasks,
+)
 from bench.node import Node, isolate
 from bench.result import Result, print_table
 from tests.support import guests
@@ -34,6 +45,7 @@ _BENCHMARKS = {
     "module": _Benchmark(module.run, 20),
     "run": _Benchmark(run.run, 20),
     "run-cold": _Benchmark(run.run_cold, 20),
+    "http": _Benchmark(http.run, 10),
     "stdio": _Benchmark(stdio.run, 10),
     "stdio-wasm": _Benchmark(stdio.run_wasm, 10),
 }
@@ -53,6 +65,10 @@ def main() -> int:
     if "module" in names:
         # Downloaded once; not later, since a private /run may hide the node's name resolution.
         guests.cpython_wasm()
+    if "http" in names:
+        http_guests.javascript()
+        http_guests.python()
+        http_guests.wasmtime_command()
     isolate()
     results = [_run(_BENCHMARKS[name], arguments.samples) for name in names]
     print_table(results)

@@ -20,6 +20,7 @@ from google.protobuf.message import Message
 from bench.guests import WASM_PATH, make_wasm_rootfs
 from bench.node import Node
 from shim.api import task_pb2
+from tests.support.bundle import NAMESPACES as KINDS
 from tests.support.bundle import Bundle, Output, build_spec, make_rootfs, overlay
 from tests.support.ttrpc_client import ClosedError, TtrpcClient
 
@@ -83,10 +84,11 @@ class Containerd:
         rootfs = self.node.directory / "rootfs" / "busybox"
         return Workload(GO_SHIM, rootfs if rootfs.exists() else make_rootfs(rootfs), args)
 
-    def prepare(self, workload: Workload) -> "Container":
-        """Make a bundle, ready for `start`."""
+    def prepare(self, workload: Workload, *env: str, own_network: bool = True) -> "Container":
+        """Make a bundle, ready for `start`, with these variables added."""
         container_id = f"{self.node.name}-{next(self._numbers)}"
-        spec = build_spec(container_id, workload.args)
+        namespaces = [name for name in KINDS if own_network or name != "network"]
+        spec = build_spec(container_id, workload.args, env=env, namespaces=namespaces)
         # One parent for all, so that nothing is left of it.
         spec["linux"]["cgroupsPath"] = f"/{self.node.name}/{container_id}"
         stdio = self.node.directory / "io" / container_id

@@ -76,12 +76,36 @@ class Shim:
 
 
 @dataclass(frozen=True, slots=True)
+class Http:
+    """How components are served that answer HTTP requests; a pod may set each key for itself.
+
+    `memory_bytes` is for each linear memory of an instance, `timeout_s` for a guest from the end of
+    the request's header to that of the answer's body, `client_timeout_s` for a client that has to
+    send or read.
+    """
+
+    listen: str = "0.0.0.0:8080"
+    backlog: int = 1024
+    connections: int = 512
+    concurrency: int = 64
+    memory_bytes: int = 256 << 20
+    timeout_s: int = 60
+    max_header_bytes: int = 64 << 10
+    max_request_bytes: int = 8 << 30
+    max_response_bytes: int = 8 << 30
+    header_timeout_s: int = 10
+    idle_timeout_s: int = 60
+    client_timeout_s: int = 30
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All sections."""
 
     cache: Cache = Cache()
     compile: Compile = Compile()
     containerd: Containerd = Containerd()
+    http: Http = Http()
     images: Images = Images()
     keyvalue: Keyvalue = Keyvalue()
     linux: Linux = Linux()

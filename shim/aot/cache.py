@@ -5,7 +5,7 @@ loader writes, and an artefact is believed only when this boot has seen it whole
 docs/decisions/0013-how-cache-entries-are-trusted.md.
 
 Below the directory, one directory per compatibility key:
-`DIGEST.module`, `DIGEST.component` are artefacts;
+`DIGEST.module`, `DIGEST.component`, `DIGEST.service` are artefacts;
 `DIGEST.json` is what is known of one (`Description`); its mtime is the time of the last use;
 `*.partial` is a file being written, locked by its writer;
 `memo/BOOT.NAME` is a mark: see `Marks`.

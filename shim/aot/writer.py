@@ -20,7 +20,7 @@ from shim.errdefs import UnavailableError
 from shim.wasm.binary import Kind
 
 # What has a name of its own in the cache; text is compiled as one of these.
-KINDS = (Kind.MODULE, Kind.COMPONENT)
+KINDS = (Kind.MODULE, Kind.COMPONENT, Kind.SERVICE)
 # the kernel's clock for files stands still for a tick, of at most 10 ms
 _TICK_NS = 20_000_000
 

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 import wasmtime
 from wasmtime import component
 
-from shim.engine.config import new_engine
+from shim.engine.config import new_engine, new_serving_compiler
 from shim.errdefs import InvalidArgumentError, ResourceExhaustedError, UnimplementedError
-from shim.wasm.binary import Kind, component_names, sniff
+from shim.wasm.binary import ComponentNames, Kind, component_names, sniff
+
+# what a component that serves HTTP exports
+HANDLER = "wasi:http/incoming-handler@0.2."
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """An artefact, and whether it is a module or a component."""
+    """An artefact, and whether it is a module, a component, or a component that serves HTTP."""
 
     kind: Kind
     artefact: bytes | bytearray
@@ -46,16 +49,18 @@ def _compile(binary: bytes) -> Compiled:
         kind = sniff(binary)
     if kind is None:
         raise InvalidArgumentError("the file is no Wasm module, no component and no .wat text")
-    engine = new_engine()
     if kind is Kind.MODULE:
-        return Compiled(kind, wasmtime.Module(engine, binary).serialize())
-    _refuse_wasi_0_3(binary)
-    return Compiled(kind, component.Component(engine, binary).serialize())
-
-
-def _refuse_wasi_0_3(binary: bytes) -> None:
-    # wasmtime's C API compiles them, and ends the whole process when a stream or future is used
+        return Compiled(kind, wasmtime.Module(new_engine(), binary).serialize())
     names = component_names(binary)
+    _refuse_wasi_0_3(names)
+    if any(name.startswith(HANDLER) for name in names.exports):
+        compiled = component.Component(new_serving_compiler(), binary)
+        return Compiled(Kind.SERVICE, compiled.serialize())
+    return Compiled(kind, component.Component(new_engine(), binary).serialize())
+
+
+def _refuse_wasi_0_3(names: ComponentNames) -> None:
+    # wasmtime's C API compiles them, and ends the whole process when a stream or future is used
     for name in (*names.imports, *names.exports):
         if name.startswith("wasi:") and "@0.3." in name:
             raise UnimplementedError(

@@ -6,21 +6,21 @@ import wasmtime
 from wasmtime import component
 
 from shim.engine.guest import (
+    PROVIDED,
     GuestFailure,
     Program,
     environment,
+    is_provided,
     listed,
     new_store,
     reason_of,
 )
 from shim.engine.interfaces.provider import INTERFACES, Provider, stores_of
 from shim.engine.linkers import component_linker, new_component_linker
+from shim.wasm.binary import Kind
 
 _RUN = "wasi:cli/run@0.2."
-_HTTP = "wasi:http/incoming-handler@0.2."
-# the packages that add_wasip2 and add_wasi_http define, all at 0.2; what the host defines itself is
-# in `INTERFACES`
-_PROVIDED = ("cli", "clocks", "filesystem", "http", "io", "random", "sockets")
+_NEVER = 1 << 62
 
 
 class ComponentGuest:
@@ -36,6 +36,9 @@ class ComponentGuest:
         """Build linker and store; runs no guest code."""
         self._store = new_store(self._engine, self._program)
         self._store.set_wasi_http()
+        if self._program.kind is Kind.SERVICE:
+            # One of its functions, by name: nobody interrupts it.
+            self._store.set_epoch_deadline(_NEVER)
         self._linker = component_linker(self._engine)
 
     def run(self) -> int:
@@ -70,9 +73,6 @@ class ComponentGuest:
         for name in exports:
             if name.startswith(_RUN):
                 return name
-        for name in exports:
-            if name.startswith(_HTTP):
-                raise GuestFailure(f"component exports {name}: serving HTTP is not implemented")
         raise GuestFailure(
             f"component is no command: it exports {listed(exports)} and not {_RUN}x;"
             " name one of its functions with path#function"
@@ -114,21 +114,10 @@ class ComponentGuest:
             raise
 
     def _refuse_unknown(self, imports: Iterable[str], error: wasmtime.WasmtimeError) -> None:
-        unknown = [name for name in imports if not _is_provided(name)]
+        unknown = [name for name in imports if name not in INTERFACES and not is_provided(name)]
         if unknown:
             raise GuestFailure(
                 f"component imports {listed(unknown)}, which nobody provides; Tandem provides"
-                f" WASI 0.2 ({listed(_PROVIDED)}) and drafts of wasi:config and wasi:keyvalue:"
+                f" WASI 0.2 ({listed(PROVIDED)}) and drafts of wasi:config and wasi:keyvalue:"
                 f" {reason_of(error)}"
             ) from error
-
-
-def _is_provided(name: str) -> bool:
-    if name in INTERFACES:
-        return True
-    package, _, version = name.removeprefix("wasi:").partition("@")
-    return (
-        name.startswith("wasi:")
-        and package.partition("/")[0] in _PROVIDED
-        and version.startswith("0.2.")
-    )

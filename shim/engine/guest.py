@@ -14,6 +14,9 @@ from shim.errdefs import InvalidArgumentError, PermissionDeniedError
 from shim.stores.options import NOTHING_GIVEN, GuestOptions
 from shim.wasm.binary import Kind
 
+# the packages that are defined for components, all at 0.2
+PROVIDED = ("cli", "clocks", "filesystem", "http", "io", "random", "sockets")
+
 
 class GuestFailure(Exception):  # noqa: N818 - the guest failed, not the shim
     """The guest could not be linked, or trapped; the text is for whoever reads its logs."""
@@ -101,3 +104,13 @@ def environment(program: Program) -> list[tuple[str, str]]:
     if program.cwd != "/" and all(name != "PWD" for name, _ in variables):
         variables.append(("PWD", program.cwd))
     return variables
+
+
+def is_provided(name: str) -> bool:
+    """Whether a component's import is one that all components get."""
+    package, _, version = name.removeprefix("wasi:").partition("@")
+    return (
+        name.startswith("wasi:")
+        and package.partition("/")[0] in PROVIDED
+        and version.startswith("0.2.")
+    )

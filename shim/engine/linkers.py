@@ -9,6 +9,8 @@ import functools
 import wasmtime
 from wasmtime import component
 
+from shim.engine.http.linker import serving_host
+
 WASI_P1 = "wasi_snapshot_preview1"
 
 
@@ -48,9 +50,10 @@ def new_component_linker(engine: wasmtime.Engine) -> component.Linker:
 
 
 def prepare_linkers(engine: wasmtime.Engine) -> None:
-    """Make both, for the processes to be forked."""
+    """Make all, for the processes to be forked."""
     module_linker(engine)
     component_linker(engine)
+    serving_host()
 
 
 def _proc_exit(code: int) -> None:

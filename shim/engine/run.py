@@ -10,6 +10,7 @@ from typing import Protocol
 import wasmtime
 
 from shim.engine.component import ComponentGuest
+from shim.engine.config import serving_engine
 from shim.engine.guest import GuestFailure, Program, check_texts
 from shim.engine.module import ModuleGuest
 from shim.errdefs import StaleArtefactError
@@ -36,12 +37,16 @@ class Instance:
     def load(cls, engine: wasmtime.Engine, program: Program) -> "Instance":
         """Map the artefact; before the jail, because it lies on the host.
 
+        A component that serves HTTP is run for one of its functions here; `shim.serve` serves it.
+
         Raises:
             InvalidArgumentError: an argument or variable cannot be given to a guest.
             StaleArtefactError: wasmtime refuses the artefact, or it is gone.
         """
         check_texts(program)
         try:
+            if program.kind is Kind.SERVICE:
+                return cls(ComponentGuest(serving_engine(), program))
             if program.kind is Kind.COMPONENT:
                 return cls(ComponentGuest(engine, program))
             return cls(ModuleGuest(engine, program))

@@ -13,14 +13,18 @@ import termios
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from shim.config import Http
 from shim.engine.run import Instance, Program
 from shim.errdefs import InternalError
 from shim.instance.messages import ADOPTED, START, Failed, Forked, Message, Ready, encode
 from shim.jail import JailPlan, drop_inherited, enter
 from shim.kernel.constants import CLONE_NEWPID, PR_SET_PDEATHSIG
 from shim.kernel.libc import LINUX
+
+if TYPE_CHECKING:
+    from shim.serve.server import Server
 
 _EXIT_UNABLE = 125
 
@@ -30,8 +34,8 @@ class InstanceSpec:
     """Everything that an instance is made of.
 
     `terminal`: its stdio is a terminal, which it is to control. `namespace_fds` are those that the
-    plan joins by descriptor. Without a program, it is the first process of a new pid namespace,
-    holds that for others, and ends when the shim hangs up.
+    plan joins by descriptor; with `http`, the program is served. Without a program, it is the first
+    process of a new pid namespace, holds that for others, and ends when the shim hangs up.
     """
 
     engine: Any
@@ -40,6 +44,7 @@ class InstanceSpec:
     cgroup_procs: Sequence[Path]
     terminal: bool = False
     namespace_fds: Sequence[int] = ()
+    http: Http | None = None
 
 
 def run_instance(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int]) -> NoReturn:
@@ -49,7 +54,7 @@ def run_instance(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int
         _become_own_process(spec, control, stdio)
         if spec.program is None or spec.plan.pid_namespace is not None:
             _fork_into_pid_namespace(spec.plan.pid_namespace, control)
-        instance = Instance.load(spec.engine, spec.program) if spec.program else None
+        instance = _load(spec)
         warnings = enter(spec.plan, spec.cgroup_procs)
         for fd in spec.namespace_fds:
             os.close(fd)
@@ -66,6 +71,17 @@ def run_instance(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int
         _report(control, error)
     finally:
         os._exit(status)
+
+
+def _load(spec: InstanceSpec) -> "Instance | Server | None":
+    if spec.program is None:
+        return None
+    if spec.http is None:
+        return Instance.load(spec.engine, spec.program)
+    # Here and nowhere else, because it brings threads, which no process that forks may have.
+    from shim.serve.server import Server  # noqa: PLC0415
+
+    return Server.load(spec.program, spec.http)
 
 
 def _become_own_process(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int]) -> None:

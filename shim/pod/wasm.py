@@ -36,6 +36,7 @@ from shim.process.child_streams import ChildFds
 from shim.process.stdio import Stdio
 from shim.process.terminal import Terminal
 from shim.record import pid_file
+from shim.serve.options import http_options
 from shim.stores.options import NOTHING_GIVEN, GuestOptions, guest_options
 from shim.wasm.binary import Kind
 
@@ -220,12 +221,16 @@ class WasmInstances:
         streams: ChildFds,
     ) -> _P:
         process, cgroup = jail.process, jail.container.cgroup
+        http, env = None, process.env
+        if artefact.kind is Kind.SERVICE and wasm.function is None:
+            annotations = jail.container.spec.annotations
+            http, env = http_options(self._node.config.http, annotations, env)
         program = Program(
             artefact=artefact.path,
             kind=artefact.kind,
             function=wasm.function,
             args=process.args,
-            env=process.env,
+            env=env,
             cwd=process.cwd,
             given=self._given(jail, artefact),
         )
@@ -236,6 +241,7 @@ class WasmInstances:
             cgroup_procs=cgroup.procs_files(),
             terminal=isinstance(streams, Terminal),
             namespace_fds=jail.namespace_fds,
+            http=http,
         )
         made = await kind.create(spec, streams.child_fds, cgroup, self._node.reaper)
         streams.close_child_fds()

@@ -18,10 +18,14 @@ _TEXT_HEAD = re.compile(rb"\(\s*(?:module|component)(?![^\s()\";])")
 
 
 class Kind(StrEnum):
-    """What a file is: a core module, a component, or either of them in the text format."""
+    """What a file is: a core module, a component, or either of them in the text format.
+
+    Compiled, a component that answers HTTP requests is a SERVICE.
+    """
 
     MODULE = "module"
     COMPONENT = "component"
+    SERVICE = "service"
     TEXT = "text"
 
 

@@ -95,7 +95,7 @@ def look_at(binary: bytes) -> Outside | None:
     match sniff(binary[:4096]):
         case Kind.MODULE:
             return _module(binary)
-        case Kind.COMPONENT:
+        case Kind.COMPONENT | Kind.SERVICE:
             return _component(binary)
         case Kind.TEXT:
             return Outside(Kind.TEXT, World.UNKNOWN, "", (), (), (), "")

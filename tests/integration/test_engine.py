@@ -78,7 +78,7 @@ def test_results_are_dropped(tmp_path: Path) -> None:
         (guests.REACTOR, "memory", "no function 'memory'"),
         (guests.REACTOR, "add", "'add' takes 2 parameters"),
         (guests.COMPONENT_OK, "nope", "no function 'nope'; it exports wasi:cli/run@0.2.3, thunk"),
-        (guests.COMPONENT_HTTP, None, "serving HTTP is not implemented"),
+        (guests.COMPONENT_HTTP, None, "no command: it exports wasi:http/incoming-handler@0.2.0"),
         (guests.COMPONENT_UNKNOWN_IMPORT, "thunk", "imports acme:store/data@1.0.0, which nobody"),
         (guests.COMPONENT_UNKNOWN_IMPORT, None, "component is no command: it exports thunk"),
         (guests.COMPONENT_TRAP, None, "wasm `unreachable` instruction executed"),
@@ -106,6 +106,13 @@ def test_failure_is_told_on_stderr(
 )
 def test_component_status(tmp_path: Path, module: str, function: str | None, status: int) -> None:
     assert run_module(tmp_path, module, function=function) == Ended(status, "", "")
+
+
+def test_a_function_of_a_component_that_serves(tmp_path: Path) -> None:
+    """By name it is an ordinary function, and nothing interrupts it."""
+    head, instance, rest = guests.COMPONENT_HTTP.partition("(instance $handler")
+    text = f'{head}(export "thunk" (func $handle)){instance}{rest}'
+    assert run_module(tmp_path, text, function="thunk") == Ended(0, "", "")
 
 
 def test_wasi_0_3_is_refused_by_name(tmp_path: Path) -> None:

@@ -125,17 +125,17 @@ def compile_c(source: str, *options: str) -> Path:
             [*command, "-x", "c", "-", "-o", target], input=source, text=True, check=True
         )
 
-    return _made("c", repr((source, options)).encode(), ".wasm", build)
+    return made("c", repr((source, options)).encode(), ".wasm", build)
 
 
 def cpython_wasm() -> Path:
     """CPython for WASI preview 1 with its standard library, 26 MB."""
-    return _packages() / "bin" / "python.wasm"
+    return packages() / "bin" / "python.wasm"
 
 
 def quickjs_wasm() -> Path:
     """QuickJS for WASI preview 1, 1.4 MB."""
-    return _packages() / "bin" / "quickjs.wasm"
+    return packages() / "bin" / "quickjs.wasm"
 
 
 def build_http_client_component(target: Path) -> Path:
@@ -143,7 +143,7 @@ def build_http_client_component(target: Path) -> Path:
 
     The URL is its first argument or the variable URL. It is CPython in a component, 19 MB.
     """
-    packages = _packages()
+    tools = packages()
     sources = sorted(path for path in WORLD.rglob("*") if path.is_file() and path.suffix != ".pyc")
 
     def build(component: Path) -> None:
@@ -152,16 +152,18 @@ def build_http_client_component(target: Path) -> Path:
         verb: list[str | Path] = ["componentize", "-p", WORLD, "http_client", "-o", component]
         subprocess.run(
             [sys.executable, "-c", code, *options, *verb],
-            env={"PYTHONPATH": str(packages), "PATH": "/usr/bin:/bin"},
+            env={"PYTHONPATH": str(tools), "PATH": "/usr/bin:/bin"},
             check=True,
         )
 
     recipe = b"".join(path.read_bytes() for path in (LOCK, *sources))
-    shutil.copyfile(_made("http-client", recipe, ".wasm", build), target)
+    shutil.copyfile(made("http-client", recipe, ".wasm", build), target)
     return target
 
 
-def _packages() -> Path:
+def packages() -> Path:
+    """The packages of guests.lock, unpacked."""
+
     def build(target: Path) -> None:
         # -qq: both packages have a folder `bin`, about which pip warns; the modules' one wins
         pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
@@ -169,10 +171,10 @@ def _packages() -> Path:
             [*pip, "--no-deps", "--require-hashes", "--target", target, "-r", LOCK], check=True
         )
 
-    return _made("packages", LOCK.read_bytes(), "", build)
+    return made("packages", LOCK.read_bytes(), "", build)
 
 
-def _made(name: str, recipe: bytes, suffix: str, build: Callable[[Path], None]) -> Path:
+def made(name: str, recipe: bytes, suffix: str, build: Callable[[Path], None]) -> Path:
     """Return what `build` makes of `recipe`, from the cache where it was made before."""
     target = CACHE / f"{name}-{hashlib.sha256(recipe).hexdigest()[:16]}{suffix}"
     if not target.exists():

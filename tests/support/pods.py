@@ -41,6 +41,7 @@ class ContainerSpec:
     group: int | None = None
     groups: Sequence[int] = ()
     readonly_rootfs: bool = False
+    default_seccomp: bool = False
     memory_bytes: int = 0
     cpu_quota_us: int = 0
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -306,6 +307,8 @@ def _container_config(spec: ContainerSpec, attempt: int, log_path: str) -> api.C
         readonly_rootfs=spec.readonly_rootfs,
         supplemental_groups=spec.groups,
     )
+    if spec.default_seccomp:
+        security.seccomp.profile_type = api.SecurityProfile.RuntimeDefault
     if spec.user is not None:
         security.run_as_user.value = spec.user
     if spec.group is not None:

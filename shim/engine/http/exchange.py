@@ -1,0 +1,167 @@
+"""One request as its guest sees it: what comes in, what it answers, and the resources in between.
+
+Rules: one thread runs the guest and writes here; another may read `answer` and what hangs on it at
+any time, and sees whole objects because each is assigned once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from shim.engine.http.fields import Field, Fields
+from shim.engine.http.native import Scratch
+
+BodyState = str
+# of a body that the guest answers with
+UNUSED, OPEN, FINISHED, DROPPED = "unused", "open", "finished", "dropped"
+
+
+class BodyError(Exception):
+    """A request's body did not arrive whole; `case` is the case of `error-code` for the guest."""
+
+    def __init__(self, case: bytes) -> None:
+        super().__init__(case.decode())
+        self.case = case
+
+
+class Peer(Protocol):
+    """Whoever talks to the client; called in the thread of the guest."""
+
+    stop: str | None
+    """Why the guest must end at once, where it must."""
+
+    def wants_body(self) -> None:
+        """The guest is going to read the request's body."""
+
+    def trailers(self) -> Sequence[Field] | None:
+        """Skip the rest of the request's body, and return its trailers.
+
+        Raises:
+            BodyError: the body did not arrive whole.
+        """
+
+    def answered(self) -> None:
+        """The guest has said status and header."""
+
+    def opened(self) -> None:
+        """The guest's ends of the FIFOs are open."""
+
+    def ended(self) -> None:
+        """The guest has ended, and said all that it is going to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request: `body` whole, or None where it is to be read from the FIFO `source`.
+
+    The answer's body goes to the FIFO `sink`. Both are paths as this process sees them.
+    """
+
+    method: bytes
+    target: bytes
+    authority: bytes | None
+    fields: Sequence[Field]
+    body: bytes | None
+    source: bytes
+    sink: bytes
+
+
+@dataclass(slots=True)
+class Body:
+    """A body that the guest writes."""
+
+    state: BodyState = UNUSED
+    is_answer: bool = True
+    written: bool = False
+    trailers: Sequence[Field] = ()
+
+
+@dataclass(slots=True)
+class Response:
+    """What the guest answers with."""
+
+    headers: Fields
+    status: int = 200
+    body: Body | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the guest said through `response-outparam.set`: a response, or an `error-code`."""
+
+    response: Response | None
+    error: str = ""
+
+
+@dataclass(slots=True)
+class IncomingBody:
+    """The request's body."""
+
+    streamed: bool = False
+
+
+@dataclass(slots=True)
+class Trailers:
+    """The future of the request's trailers."""
+
+    got: bool = False
+
+
+@dataclass(slots=True)
+class OutgoingRequest:
+    """A request that the guest would like to make."""
+
+    headers: Fields
+    method: tuple[bytes, bytes | None] = (b"get", None)
+    scheme: tuple[bytes, bytes | None] | None = None
+    target: bytes | None = None
+    authority: bytes | None = None
+    body: Body | None = None
+
+
+@dataclass(slots=True)
+class Options:
+    """Timeouts of a request that the guest would like to make, in nanoseconds."""
+
+    timeouts: dict[str, int] = field(default_factory=dict)
+
+
+class Exchange:
+    """One request, its guest's resources by their number, and the answer."""
+
+    __slots__ = (
+        "_next", "_table", "answer", "consumed", "native", "peer", "request", "scratch", "trap",
+    )  # fmt: skip
+
+    def __init__(self, request: Request, peer: Peer) -> None:
+        self.request = request
+        self.peer = peer
+        self.scratch = Scratch()
+        self.consumed = False
+        self.answer: Answer | None = None
+        # why the guest ended early, with the backtrace
+        self.trap: str | None = None
+        # makes one of wasmtime's streams; set while the guest runs
+        self.native: Any = None
+        self._table: dict[int, object] = {}
+        self._next = 0
+
+    def add(self, resource: object) -> int:
+        """Keep a resource; returns its number."""
+        self._next += 1
+        self._table[self._next] = resource
+        return self._next
+
+    def get(self, at: int) -> Any:
+        """The resource that an argument borrows."""
+        return self._table[self.scratch.take(at)]
+
+    def take(self, at: int) -> Any:
+        """The resource that an argument gives away."""
+        return self._table.pop(self.scratch.take(at))
+
+    def drop(self, number: int) -> None:
+        """The guest lets go of a resource."""
+        resource = self._table.pop(number, None)
+        if isinstance(resource, Body) and resource.state == OPEN:
+            resource.state = DROPPED

@@ -1,0 +1,139 @@
+"""What a serving component's imports are linked to: made once, before any fork.
+
+Rules: callbacks hold no state of a request; they find theirs by the number that its store carries.
+Making all this starts no thread: the engine compiles in the calling thread, and only our helper.
+"""
+
+import ctypes
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import wasmtime
+from wasmtime import component
+
+from shim.engine.config import serving_engine
+from shim.engine.guest import is_provided
+from shim.engine.http import native as n
+from shim.engine.http import outgoing
+from shim.engine.http.exchange import Exchange
+from shim.engine.http.helper import EXPORTS, TEXT
+from shim.engine.http.types import FUNCTIONS, KINDS, Function
+from shim.engine.interfaces.provider import INTERFACES
+
+_TYPES = "wasi:http/types@0.2.0"
+_OUTGOING = "wasi:http/outgoing-handler@0.2.0"
+_STDOUT = "wasi:cli/stdout@0.2."
+
+# The exchanges whose guests run, by the number in their store.
+LIVE: dict[int, Exchange] = {}
+
+
+class Host:
+    """Engine, linkers and helper of every serving component."""
+
+    def __init__(self) -> None:
+        self.engine = serving_engine()
+        # wasmtime calls these for as long as the linker lives
+        self._callbacks: list[Any] = []
+        self.helper = component.Component(self.engine, TEXT)
+        self.helper_linker = component.Linker(self.engine)
+        self.helper_linker.add_wasip2()
+        self.exports = [self.helper.get_export_index(name) for name in EXPORTS]
+        self.linker = component.Linker(self.engine)
+        self.linker.allow_shadowing = True
+        self.linker.add_wasip2()
+        self._destructor = n.DESTRUCTOR(_drop)
+        self.epoch = n.EPOCH(_epoch)
+        with self.linker.root() as root:
+            with root.add_instance(_TYPES) as types:
+                for name, kind in KINDS.items():
+                    self._add_resource(types, name, kind)
+                for name, function in FUNCTIONS.items():
+                    self._add_function(types, name, function)
+                for name in outgoing.UNREACHABLE:
+                    self._add_function(types, name, _unreachable)
+            with root.add_instance(_OUTGOING) as handler:
+                self._add_function(handler, outgoing.HANDLE, outgoing.refuse)
+
+    def missing(self, imports: Mapping[str, Any]) -> list[str]:
+        """What of a component's imports nobody provides: interfaces, or functions of wasi:http."""
+        known = {*KINDS, *FUNCTIONS, *outgoing.UNREACHABLE}
+        names = [name for name in imports if name not in INTERFACES and not is_provided(name)]
+        for name, item in imports.items():
+            if name.startswith(_TYPES.rpartition(".")[0]):
+                exports = item.ty.exports(self.engine).items()
+                functions = (n for n, what in exports if isinstance(what.ty, component.FuncType))
+                names += [f"{name} {function}" for function in functions if function not in known]
+        return names
+
+    def send_prints_to_stderr(self, imports: Iterable[str]) -> None:
+        """Let what a component prints, by the name of its import, go where no body is."""
+        with self.linker.root() as root:
+            for name in imports:
+                if name.startswith(_STDOUT):
+                    with root.add_instance(name) as stdout:
+                        self._add_function(stdout, "get-stdout", _get_stdout)
+
+    def _add_function(self, instance: Any, name: str, function: Function) -> None:
+        callback = n.FUNCTION(_callback(function))
+        self._callbacks.append(callback)
+        encoded, pointer = name.encode(), ctypes.cast(callback, ctypes.c_void_p)
+        n.check(n.add_function(n.address(instance), encoded, len(encoded), pointer, None, None))
+
+    def _add_resource(self, instance: Any, name: str, kind: int) -> None:
+        resource, encoded = component.ResourceType.host(kind), name.encode()
+        destructor = ctypes.cast(self._destructor, ctypes.c_void_p)
+        n.check(
+            n.add_resource(
+                n.address(instance), encoded, len(encoded), n.address(resource), destructor,
+                None, None,
+            )
+        )  # fmt: skip
+
+
+@functools.cache
+def serving_host() -> Host:
+    """The one of this process and of those that it forks."""
+    return Host()
+
+
+def _callback(function: Function) -> Any:
+    live, data, error_new = LIVE, n.context_data, n.error_new
+
+    def call(
+        _: int, context: int, __: int, arguments: int, ___: int, results: int, ____: int
+    ) -> int | None:
+        try:
+            exchange = live[data(context)]
+            if exchange.peer.stop is not None:
+                return error_new(exchange.peer.stop.encode(errors="replace")) or None
+            function(exchange, arguments, results)
+        except Exception as error:  # noqa: BLE001 (the last Python frame: wasmtime gets the text)
+            return error_new(f"{type(error).__name__}: {error}".encode(errors="replace")) or None
+        return None
+
+    return call
+
+
+def _drop(_: int, context: int, number: int) -> None:
+    exchange = LIVE.get(n.context_data(context))
+    if exchange is not None:
+        exchange.drop(number)
+
+
+def _epoch(_: int, data: int, ticks: int, kind: int) -> int | None:
+    exchange = LIVE.get(data)
+    if exchange is not None and exchange.peer.stop is not None:
+        return n.error_new(exchange.peer.stop.encode(errors="replace")) or None
+    ctypes.c_uint64.from_address(ticks).value = 1
+    ctypes.c_uint8.from_address(kind).value = 0
+    return None
+
+
+def _get_stdout(x: Exchange, _: int, out: int) -> None:
+    x.scratch.put_native(out, x.native("err"))
+
+
+def _unreachable(_: Exchange, __: int, ___: int) -> None:
+    raise wasmtime.WasmtimeError("no request was sent")

@@ -1,0 +1,207 @@
+"""A component that answers HTTP requests: each by an instance of its own.
+
+Rules: everything that all requests share is made before the first; a request costs a store, an
+instance and its callbacks. `handle` may be called by any number of threads at the same time.
+"""
+
+import ctypes
+import itertools
+from typing import Any
+
+import wasmtime
+from wasmtime import (
+    _bindings,  # type: ignore[attr-defined,unused-ignore]
+    component,
+)
+
+from shim.engine.guest import (
+    PROVIDED,
+    GuestFailure,
+    Program,
+    environment,
+    listed,
+    reason_of,
+)
+from shim.engine.http import native as n
+from shim.engine.http.exchange import Exchange
+from shim.engine.http.helper import EXPORTS
+from shim.engine.http.linker import LIVE, serving_host
+from shim.engine.http.types import KINDS
+from shim.engine.interfaces.provider import Provider, stores_of
+from shim.errdefs import StaleArtefactError
+
+_HANDLER = "wasi:http/incoming-handler@0.2."
+_UNLIMITED = -1
+
+
+class Service:
+    """One component, from its artefact to its answers."""
+
+    def __init__(self, program: Program, memory_bytes: int) -> None:
+        """Map the artefact.
+
+        Args:
+            program: what is served; its function is not used.
+            memory_bytes: what each linear memory of an instance may grow to.
+
+        Raises:
+            StaleArtefactError: wasmtime refuses the artefact, or it is gone.
+        """
+        self._host = serving_host()
+        self._engine = self._host.engine
+        try:
+            self._component = component.Component.deserialize_file(
+                self._engine, str(program.artefact)
+            )
+        except wasmtime.WasmtimeError as error:
+            raise StaleArtefactError(
+                f"cannot load the artefact {program.artefact}: {error}; it has to be compiled again"
+            ) from error
+        self._stores = stores_of(program, self._component, self._engine)
+        self._program = program
+        self._memory_bytes = memory_bytes
+        self._numbers = itertools.count(1)
+        arguments = [argument.encode() for argument in program.args]
+        variables = [(name.encode(), value.encode()) for name, value in environment(program)]
+        self._argv = (ctypes.c_char_p * len(arguments))(*arguments)
+        self._names = (ctypes.c_char_p * len(variables))(*(name for name, _ in variables))
+        self._values = (ctypes.c_char_p * len(variables))(*(value for _, value in variables))
+
+    def prepare(self) -> None:
+        """Link everything that is the same for all requests; runs no guest code.
+
+        Raises:
+            GuestFailure: the component imports what nobody provides, or does not export the
+                handler in this form.
+        """
+        kind = self._component.type
+        imports = kind.imports(self._engine)
+        if missing := self._host.missing(imports):
+            raise GuestFailure(
+                f"component imports {listed(missing)}, which nobody provides;"
+                f" Tandem provides WASI 0.2 ({listed(PROVIDED)})"
+            )
+        self._host.send_prints_to_stderr(imports)
+        self._provider = Provider(self._program.given, environment(self._program), self._stores)
+        self._provider.link(self._host.linker, imports, self._engine)
+        parent = next(name for name in kind.exports(self._engine) if name.startswith(_HANDLER))
+        index = self._component.get_export_index("handle", self._component.get_export_index(parent))
+        if index is None:
+            raise GuestFailure(f"component exports {parent} without its function handle")
+        self._handle_index = index
+        host = self._host
+        self._at = _Addresses(
+            engine=n.address(self._engine),
+            linker=n.address(host.linker),
+            component=n.address(self._component),
+            handle=n.address(index),
+            helper_linker=n.address(host.helper_linker),
+            helper=n.address(host.helper),
+            exports=dict(zip(EXPORTS, map(n.address, host.exports), strict=True)),
+            epoch=ctypes.cast(host.epoch, ctypes.c_void_p).value or 0,
+        )
+
+    def handle(self, exchange: Exchange) -> None:
+        """Run a guest for one request; what became of it is in the exchange.
+
+        Without an answer or a whole body when this returns, there is none.
+        """
+        number = next(self._numbers)
+        store = n.store_new(self._at.engine, number, None)
+        LIVE[number] = exchange
+        try:
+            context = exchange.scratch.context = n.store_context(store)
+            try:
+                self._furnish(store, context, number, exchange)
+                exchange.peer.opened()
+                self._run(context, exchange)
+            except wasmtime.WasmtimeError as error:
+                exchange.trap = reason_of(error)
+            # Before the instance is taken apart, which takes a while.
+            exchange.peer.ended()
+        finally:
+            exchange.native = None
+            self._provider.forget(number)
+            del LIVE[number]
+            n.store_delete(store)
+
+    def tick(self) -> None:
+        """Let every running guest look whether it must stop."""
+        self._engine.increment_epoch()
+
+    def _furnish(self, store: int, context: int, number: int, exchange: Exchange) -> None:
+        n.store_limiter(store, self._memory_bytes, *[_UNLIMITED] * 4)
+        n.epoch_callback(store, self._at.epoch, number, None)
+        n.set_epoch_deadline(context, 1)
+        wasi, request = n.wasi_new(), exchange.request
+        if request.body is None:
+            opened = n.wasi_stdin_file(wasi, request.source)
+        else:
+            vector = (ctypes.c_size_t * 2)()
+            n.bytes_new(vector, len(request.body), request.body)
+            n.wasi_stdin_bytes(wasi, vector)
+            opened = True
+        opened = opened and n.wasi_stdout_file(wasi, request.sink)
+        n.wasi_inherit_stderr(wasi)
+        if self._argv:
+            n.wasi_argv(wasi, len(self._argv), self._argv)
+        if self._names:
+            n.wasi_env(wasi, len(self._names), self._names, self._values)
+        opened = opened and n.wasi_preopen(wasi, b"/", b"/", True)  # noqa: FBT003 (the C API's)
+        if not opened:
+            n.wasi_delete(wasi)
+            raise wasmtime.WasmtimeError("cannot open the root directory, or a body's FIFO")
+        n.check(n.set_wasi(context, wasi))
+
+    def _run(self, context: int, exchange: Exchange) -> None:
+        at = self._at
+        helper = _bindings.wasmtime_component_instance_t()
+        n.check(n.instantiate(at.helper_linker, context, at.helper, ctypes.addressof(helper)))
+        exchange.native = _Streams(context, helper, at.exports)
+        instance = _bindings.wasmtime_component_instance_t()
+        n.check(n.instantiate(at.linker, context, at.component, ctypes.addressof(instance)))
+        function = _bindings.wasmtime_component_func_t()
+        n.get_function(ctypes.addressof(instance), context, at.handle, ctypes.addressof(function))
+        arguments = (ctypes.c_uint8 * (2 * n.VALUE_BYTES))()
+        first = ctypes.addressof(arguments)
+        second = first + n.VALUE_BYTES
+        scratch = exchange.scratch
+        scratch.put(first, exchange.add(exchange.request), KINDS["incoming-request"])
+        scratch.put(second, exchange.add(exchange), KINDS["response-outparam"])
+        try:
+            n.check(n.call(ctypes.addressof(function), context, first, 2, None, 0))
+        finally:
+            n.value_delete(first)
+            n.value_delete(second)
+
+
+class _Streams:
+    """Makes streams for one guest, by the helper's instance in its store."""
+
+    def __init__(self, context: int, helper: Any, exports: dict[str, int]) -> None:
+        self._context = context
+        self._helper = helper
+        self._exports = exports
+
+    def __call__(self, name: str) -> int:
+        """A new one of those that `helper.EXPORTS` names; whoever gets it has to give it away."""
+        function = _bindings.wasmtime_component_func_t()
+        at = ctypes.addressof(function)
+        n.get_function(ctypes.addressof(self._helper), self._context, self._exports[name], at)
+        result = (ctypes.c_uint8 * n.VALUE_BYTES)()
+        n.check(n.call(at, self._context, None, 0, ctypes.addressof(result), 1))
+        return n.payload_resource(ctypes.addressof(result))
+
+
+class _Addresses:
+    """Of the C objects that every request needs."""
+
+    def __init__(self, **addresses: Any) -> None:
+        self.engine: int = addresses["engine"]
+        self.linker: int = addresses["linker"]
+        self.component: int = addresses["component"]
+        self.handle: int = addresses["handle"]
+        self.helper_linker: int = addresses["helper_linker"]
+        self.helper: int = addresses["helper"]
+        self.exports: dict[str, int] = addresses["exports"]
+        self.epoch: int = addresses["epoch"]

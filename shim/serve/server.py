@@ -1,0 +1,173 @@
+"""The HTTP server that a container with a serving component is.
+
+Rules: the process is a leaf and has threads once `run` is called. The main thread accepts and
+handles signals, and never runs guests: Python cannot handle a signal while its thread is in wasm.
+"""
+
+import contextlib
+import functools
+import os
+import selectors
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from shim.config import Http
+from shim.engine.guest import GuestFailure, Program, check_texts
+from shim.engine.http.service import Service
+from shim.errdefs import PermissionDeniedError
+from shim.serve.channels import Channels
+from shim.serve.connection import Connection
+from shim.serve.options import parse_address
+from shim.serve.shared import Shared
+
+# Any of these may be the image's stop signal.
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_LOOK_S = 0.05
+_EXIT_STATUS_NOT_BOUND = 1
+_EXIT_STATUS_NOT_LINKED = 137
+
+
+class Server:
+    """One component, served in one process (as `shim.engine.run.Instance`)."""
+
+    def __init__(self, options: Http, service: Service, channels: Channels) -> None:
+        self._options = options
+        self._service = service
+        self._channels = channels
+        self._shared = Shared(options, service, channels)
+        self._connections: dict[Connection, None] = {}
+        self._stopping = False
+
+    @classmethod
+    def load(cls, program: Program, options: Http) -> "Server":
+        """Map the artefact and make what the jail forbids; before the jail.
+
+        Raises:
+            InvalidArgumentError: an argument or variable cannot be given to a guest.
+            StaleArtefactError: wasmtime refuses the artefact, or it is gone.
+        """
+        check_texts(program)
+        service = Service(program, options.memory_bytes)
+        return cls(options, service, Channels(options.concurrency))
+
+    def prepare(self) -> None:
+        """Make everything that all requests share; in the jail, and without running guest code.
+
+        Raises:
+            PermissionDeniedError: the root directory cannot be opened.
+        """
+        self._channels.enter()
+        try:
+            os.close(os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        except OSError as error:
+            raise PermissionDeniedError(
+                f"user {os.getuid()} cannot open the root directory of the container's rootfs:"
+                f" {error.strerror}"
+            ) from error
+
+    def run(self) -> int:
+        """Serve until a signal says to stop and every request is answered; the exit status."""
+        try:
+            self._service.prepare()
+        except GuestFailure as failure:
+            self._shared.log(str(failure))
+            return _EXIT_STATUS_NOT_LINKED
+        try:
+            listener = self._listen()
+        except OSError as error:
+            self._shared.log(f"cannot listen on {self._options.listen}: {error.strerror}")
+            return _EXIT_STATUS_NOT_BOUND
+        with contextlib.closing(listener):
+            host, port = listener.getsockname()[:2]
+            self._shared.log(f"serving HTTP on {f'[{host}]' if ':' in host else host}:{port}")
+            self._serve(listener)
+        return 0
+
+    def _listen(self) -> socket.socket:
+        address = parse_address(self._options.listen, "[http] listen")
+        family = socket.AF_INET6 if address.is_ipv6 else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if address.is_ipv6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            listener.bind((address.host, address.port))
+            listener.listen(self._options.backlog)
+        except BaseException:
+            listener.close()
+            raise
+        listener.setblocking(False)  # noqa: FBT003 (the socket API's)
+        return listener
+
+    def _serve(self, listener: socket.socket) -> None:
+        self._shared.start_keeper()
+        limit = self._options.connections + self._options.concurrency
+        workers = ThreadPoolExecutor(max_workers=limit, thread_name_prefix="connection")
+        running: set[Future[None]] = set()
+        with selectors.DefaultSelector() as selector, self._signals() as woken:
+            selector.register(woken, selectors.EVENT_READ)
+            selector.register(listener, selectors.EVENT_READ)
+            while not self._stopping:
+                ready = {key.fileobj for key, _ in selector.select()}
+                if listener in ready and not self._accept(listener, workers, running):
+                    # It stays readable: look again when there may be room, or at a signal.
+                    selector.unregister(listener)
+                    selector.select(_LOOK_S)
+                    selector.register(listener, selectors.EVENT_READ)
+            # Whoever is in the backlog came before the end, and is answered.
+            self._accept(listener, workers, running)
+        self._shared.draining = True
+        for connection in tuple(self._connections):
+            connection.end_if_idle()
+        # A guest that waits in the host for ever holds up nobody: its client has its answer.
+        while not all(connection.is_over for connection in tuple(self._connections)):
+            wait(running, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
+
+    def _accept(
+        self, listener: socket.socket, workers: ThreadPoolExecutor, running: set[Future[None]]
+    ) -> bool:
+        """Take whoever waits; False if not all of them can be taken now."""
+        while True:
+            if len(self._connections) >= self._options.connections and not self._make_room():
+                return False
+            try:
+                accepted, _ = listener.accept()
+            except BlockingIOError:
+                return True
+            except OSError as error:
+                self._shared.log(f"cannot accept a connection: {error.strerror}")
+                return False
+            connection = Connection(self._shared, accepted)
+            self._connections[connection] = None
+            try:
+                served = workers.submit(connection.serve)
+            except RuntimeError as error:
+                # the limit of processes (pids) of the container, or of its user
+                self._shared.log(f"cannot serve a connection: {error}")
+                del self._connections[connection]
+                accepted.close()
+                return False
+            running.add(served)
+            served.add_done_callback(running.discard)
+            served.add_done_callback(functools.partial(self._forget, connection))
+
+    def _forget(self, connection: Connection, _: object) -> None:
+        del self._connections[connection]
+
+    def _make_room(self) -> bool:
+        return any(connection.end_if_idle() for connection in tuple(self._connections))
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[socket.socket]:
+        reader, writer = socket.socketpair()
+        writer.setblocking(False)  # noqa: FBT003 (the socket API's)
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        for number in _STOP_SIGNALS:
+            signal.signal(number, self._stop)
+        with reader, writer:
+            yield reader
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True

@@ -1,0 +1,134 @@
+"""What all requests of a server have in common, and the keeper that watches those in flight.
+
+Rules: the keeper is one thread. It sends a courier to a guest that has begun its answer and is not
+done with it a moment later, which most are, and to one that takes long to begin; it ends guests at
+the time limit, and the server where guests cannot be ended.
+"""
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol
+
+from shim.config import Http
+from shim.engine.http.exchange import Exchange
+from shim.serve.channels import Channels
+
+if TYPE_CHECKING:
+    from shim.serve.transaction import Transaction
+
+_TICK_S = 0.002
+# Until then nobody looks whether the client of a guest without an answer is still there.
+_PATIENCE_S = 0.05
+_AWAKE_TICKS = 50
+# A guest looks for interruptions all the time, unless it waits in the host.
+_STUCK_S = 5.0
+_LINGER_S = 2.0
+_LINGER_BYTES = 1 << 20
+EXIT_STATUS_STUCK = 1
+
+
+class Service(Protocol):
+    """What answers: `shim.engine.http.service.Service`."""
+
+    def handle(self, exchange: Exchange) -> None:
+        """Run a guest."""
+
+    def tick(self) -> None:
+        """Let guests look whether they must stop."""
+
+
+class Shared:
+    """One server's."""
+
+    def __init__(self, options: Http, service: Service, channels: Channels) -> None:
+        self.options = options
+        self.service = service
+        self.channels = channels
+        self.draining = False
+        self.wake_lock = threading.Lock()
+        self.couriers = ThreadPoolExecutor(
+            max_workers=2 * options.concurrency, thread_name_prefix="courier"
+        )
+        self._flight: dict[Transaction, None] = {}
+        self._busy = threading.Event()
+        self._asleep = True
+        self._stuck_since: float | None = None
+
+    def start_keeper(self) -> None:
+        """Start the thread."""
+        threading.Thread(target=self._keep, name="keeper", daemon=True).start()
+
+    def watch(self, transaction: "Transaction") -> None:
+        """A guest begins."""
+        self._flight[transaction] = None
+        if self._asleep:
+            self._busy.set()
+
+    def forget(self, transaction: "Transaction") -> None:
+        """A guest has ended."""
+        self._flight.pop(transaction, None)
+
+    def log(self, text: str) -> None:
+        """Tell whoever reads the container's log."""
+        data = f"tandem: {text}\n".encode(errors="replace")
+        with contextlib.suppress(OSError):
+            while data:
+                data = data[os.write(2, data) :]
+
+    def reset(self, connection: socket.socket) -> None:
+        """Let the end of a connection be an error, and no end of the body."""
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def hang_up(self, connection: socket.socket, *, unread: bool) -> None:
+        """Close a connection; with bytes of the client unread, not before it has our answer."""
+        with contextlib.suppress(OSError):
+            if unread:
+                # Closing now would make the kernel drop what the client has not read yet.
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(_LINGER_S)
+                end, rest = time.monotonic() + _LINGER_S, _LINGER_BYTES
+                while rest > 0 and time.monotonic() < end:
+                    data = connection.recv(64 << 10)
+                    if not data:
+                        break
+                    rest -= len(data)
+        connection.close()
+
+    def _keep(self) -> None:
+        quiet = 0
+        while True:
+            if quiet > _AWAKE_TICKS:
+                self._asleep = True
+                if not self._flight:
+                    self._busy.wait()
+                self._asleep = False
+                self._busy.clear()
+                quiet = 0
+            time.sleep(_TICK_S)
+            quiet = 0 if self._flight else quiet + 1
+            self._look(time.monotonic())
+
+    def _look(self, now: float) -> None:
+        limit = self.options.timeout_s
+        stuck = 0
+        for transaction in tuple(self._flight):
+            age = now - transaction.began
+            if transaction.is_waiting() or age > _PATIENCE_S:
+                # Without a thread for it, the guest's own one does the work in the end.
+                with contextlib.suppress(RuntimeError):
+                    transaction.send_courier()
+            if age > limit and transaction.stop is None:
+                transaction.halt(f"it took longer than {limit} s (timeout_s)")
+            stuck += transaction.stop is not None and age > limit + _STUCK_S
+        if stuck >= self.options.concurrency:
+            self.log(
+                f"{stuck} guests wait for something in the host and do not end after their time"
+                " limit: the server ends, to be started anew"
+            )
+            os._exit(EXIT_STATUS_STUCK)

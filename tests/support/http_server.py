@@ -1,0 +1,155 @@
+"""Serves a component in a forked process, as an instance does, and talks to it in raw bytes."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from shim.config import Http
+from tests.support import engine_runs
+
+LISTEN = "127.0.0.1:0"
+_START_S = 20.0
+
+
+@dataclass
+class Serving:
+    """A running server; `log` is what it has written to standard error."""
+
+    pid: int
+    port: int
+    log_path: Path
+    status: int | None = None
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def connect(self, timeout_s: float = 20.0) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout_s)
+
+    def ask(self, request: bytes) -> bytes:
+        """All that the server says to `request` until it hangs up."""
+        with self.connect() as connection:
+            connection.sendall(request)
+            return read_all(connection)
+
+    def get(self, path: str, *fields: str) -> bytes:
+        lines = [f"GET {path} HTTP/1.1", "host: test", "connection: close", *fields, "", ""]
+        return self.ask("\r\n".join(lines).encode())
+
+    def wait_for_log(self, text: str) -> None:
+        deadline = time.monotonic() + _START_S
+        while text not in self.log:
+            assert time.monotonic() < deadline, f"no {text!r} in {self.log!r}"
+            time.sleep(0.01)
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        if self.status is None:
+            os.kill(self.pid, number)
+            self.wait()
+        assert self.status is not None
+        return self.status
+
+    def wait(self) -> int:
+        self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.status
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Until the end, which may be an error."""
+    data = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := connection.recv(1 << 16):
+            data += piece
+    return data
+
+
+def read_until(connection: socket.socket, text: bytes) -> bytes:
+    """All until `text` has come."""
+    data = b""
+    while text not in data:
+        piece = connection.recv(1 << 16)
+        assert piece, f"no {text!r} in {data!r}"
+        data += piece
+    return data
+
+
+def body_of(answer: bytes) -> bytes:
+    """The body of one whole answer."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b"transfer-encoding: chunked" not in head:
+        return body
+    whole = b""
+    while True:
+        size, _, body = body.partition(b"\r\n")
+        if int(size, 16) == 0:
+            return whole
+        whole, body = whole + body[: int(size, 16)], body[int(size, 16) + 2 :]
+
+
+@contextlib.contextmanager
+def serving(
+    folder: Path,
+    module: str | bytes | Path,
+    *,
+    env: tuple[str, ...] = (),
+    root: Path | None = None,
+    **options: Any,
+) -> Iterator[Serving]:
+    """A server for a module's text or file; killed at the end if it still runs."""
+    cache = engine_runs.new_cache(folder / "cache")
+    artefact = engine_runs.load(engine_runs.write_module(folder, module), cache)
+    program = engine_runs.program(artefact, env=env)
+    log = folder / "log"
+    wanted = replace(Http(listen=LISTEN), **options)
+    pid = os.fork()
+    if pid == 0:
+        _be_server(program, wanted, log, root)
+    served = Serving(pid, 0, log)
+    try:
+        deadline = time.monotonic() + _START_S
+        while not (
+            found := re.search(r"serving HTTP on \S+:(\d+)", served.log if log.exists() else "")
+        ):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                served.status = os.waitstatus_to_exitcode(status)
+                break
+            assert time.monotonic() < deadline, served.log
+            time.sleep(0.01)
+        else:
+            served.port = int(found[1])
+        yield served
+    finally:
+        if served.status is None:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _be_server(program: Any, options: Http, log: Path, root: Path | None) -> None:
+    status = 199
+    try:
+        fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(fd, 1)
+        os.dup2(fd, 2)
+        for number in (signal.SIGINT, signal.SIGALRM, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        os.environ["TOKIO_WORKER_THREADS"] = "1"
+        from shim.serve.server import Server
+
+        server = Server.load(program, options)
+        if root:
+            os.chroot(root)
+        server.prepare()
+        status = server.run()
+    except BaseException as error:
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+    finally:
+        os._exit(status)
