@@ -1,4 +1,4 @@
-"""Makes a compilation the least important thing on the node.
+"""Makes a compilation less important than whatever runs on the node.
 
 Rules: for a loader, before it has threads. What the kernel refuses is passed over: it makes the
 loader more favoured, not wrong.
@@ -12,7 +12,9 @@ from shim.cgroup import membership
 from shim.kernel.calls import set_io_priority
 from shim.kernel.constants import IOPRIO_BEST_EFFORT_LOWEST
 
-_NICE = 19
+# A tenth of the weight of others (sched(7)): what they lose is little, and a pod waits for the
+# loader, which at 19 is still at it on a busy node when its time is over.
+_NICE = 10
 # of 1000 (proc_pid_oom_score_adj(5)): rather this than whatever runs already
 _OOM_SCORE_ADJ = "1000"
 
@@ -28,8 +30,7 @@ def step_back() -> None:
         Path("/proc/self/autogroup").write_text(str(_NICE))
     os.nice(_NICE)
     with contextlib.suppress(OSError):
-        # woken, it takes the processor from nobody; SCHED_IDLE would get next to nothing on a busy
-        # node, while a pod waits for it
+        # woken, it takes the processor from nobody
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     with contextlib.suppress(OSError):
         # not the class "idle", which a busy disk never serves
