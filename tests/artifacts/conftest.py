@@ -7,6 +7,7 @@ came first would run.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
@@ -80,7 +81,8 @@ def stack(request: pytest.FixtureRequest) -> Stack:
 
 @pytest.fixture(scope="session")
 def containerd(stack: Stack) -> Iterator[Containerd]:
-    with stack.containerd() as started:
+    # In memory: of a pull's time, most is waiting for the disk.
+    with stack.containerd(Path("/dev/shm")) as started:
         start_daemon(started)
         yield started
 

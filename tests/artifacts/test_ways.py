@@ -13,35 +13,37 @@ import pytest
 from tests.artifacts import artifact_packings, guests, image_packings
 from tests.artifacts.conftest import Node, expect_run
 from tests.artifacts.packings import PACKINGS
+from tests.support import packing
 from tests.support.cri import CriError
 from tests.support.images import INDEX_TYPE
 from tests.support.packing import Artifact, json_blob
 from tests.support.pods import ContainerSpec, Pod
+from tests.support.registry import Blob
 
 pytestmark = [pytest.mark.root, pytest.mark.containerd]
 
-BY_NAME = {packing.name: packing for packing in PACKINGS}
+BY_NAME = {each.name: each for each in PACKINGS}
 IMPORTED = ["compat-wasip1", "runwasi", "cncf-module", "spin"]
 
 
 @pytest.mark.parametrize("name", ["runwasi", "cncf-module", "wasm-to-oci", "oras", "spin"])
 def test_administrator_fetches_without_unpacking(node: Node, pod: Pod, name: str) -> None:
     """`ctr content fetch` makes an image, too, and no containerd refuses it."""
-    packing = BY_NAME[name]
-    with node.pushed(f"fetched/{name}", packing.build(name)) as image:
+    chosen = BY_NAME[name]
+    with node.pushed(f"fetched/{name}", chosen.build(name)) as image:
         node.containerd.ctr("content", "fetch", "--plain-http", image)
         node.containerd.cri.wait_for_image(image)
-        spec = ContainerSpec(name, image, packing.command)
-        expect_run(pod, spec, packing.output, packing.status)
+        spec = ContainerSpec(name, image, chosen.command)
+        expect_run(pod, spec, chosen.output, chosen.status)
 
 
 @pytest.mark.parametrize("name", IMPORTED)
 def test_archive_is_imported_for_all_platforms(
     node: Node, pod: Pod, tmp_path: Path, name: str
 ) -> None:
-    packing = BY_NAME[name]
+    chosen = BY_NAME[name]
     image = f"localhost/imported-{name}:1"
-    archive = write_archive(tmp_path / "image.tar", image, packing.build(f"imported-{name}"))
+    archive = write_archive(tmp_path / "image.tar", image, chosen.build(f"imported-{name}"))
     with pytest.raises(RuntimeError, match="image might be filtered out"):
         node.containerd.ctr("images", "import", archive)
     flags = ["--all-platforms"]
@@ -53,8 +55,8 @@ def test_archive_is_imported_for_all_platforms(
     try:
         node.containerd.ctr("images", "import", *flags, archive)
         node.containerd.cri.wait_for_image(image)
-        output = packing.output if packing.files else f"imported-{name}"
-        expect_run(pod, ContainerSpec(name, image, packing.command), output, packing.status)
+        output = chosen.output if chosen.files else f"imported-{name}"
+        expect_run(pod, ContainerSpec(name, image, chosen.command), output, chosen.status)
     finally:
         node.remove(image)
 
@@ -78,6 +80,15 @@ def test_folder_of_spin_needs_a_command_too(node: Node, pod: Pod) -> None:
         ):
             container.start()
         expect_run(pod, ContainerSpec("with", image, ["/app.wasm"]), "folder", guests.STATUS)
+
+
+@pytest.mark.parametrize("kind", ["application/vnd.wasm.component.v1", "Application/X.Own+wasm"])
+def test_module_under_another_type(node: Node, pod: Pod, kind: str) -> None:
+    layer = Blob(kind, guests.module("typed"))
+    config = json_blob("application/vnd.acme.config.v1+json", {"layer": layer.digest, "type": kind})
+    with node.pushed("ways/typed", packing.manifest(config, [layer])) as image:
+        node.pull(image)
+        expect_run(pod, ContainerSpec("typed", image, ["app"]), "typed", guests.STATUS)
 
 
 def test_artifacts_with_the_same_config_are_one_image_to_cri(node: Node, pod: Pod) -> None:

@@ -89,9 +89,9 @@ class Stack:
     release: str
     transport: str
 
-    def containerd(self) -> Containerd:
+    def containerd(self, parent: Path | None = None) -> Containerd:
         """Another private containerd of this kind, for a with statement."""
-        return Containerd(self.release, self.transport)
+        return Containerd(self.release, self.transport, parent=parent)
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ class Containerd:
         *,
         cache: Path | None = None,
         env: Mapping[str, str] | None = None,
+        parent: Path | None = None,
     ) -> None:
         """Describe it.
 
@@ -47,11 +48,13 @@ class Containerd:
             cache: the shim's folder of compiled modules; none means one of its own, removed at the
                 end.
             env: further environment of containerd, which the shim inherits.
+            parent: where its folder is made; none means where temporary files are.
         """
         self._release = RELEASES[release]
         self._transport = transport
         self._cache = cache
         self._env = dict(env or {})
+        self._parent = parent or Path(tempfile.gettempdir())
         self._room: Room | None = None
         self._service: Service | None = None
         self._cri: Cri | None = None
@@ -106,7 +109,7 @@ class Containerd:
             TimeoutError: it is not ready to run pods within 60 s.
         """
         # Not mkdtemp's choice of letters: the name is one of containerd's namespaces, too.
-        self.folder = Path(tempfile.gettempdir(), f"tandem-{secrets.token_hex(4)}")
+        self.folder = self._parent / f"tandem-{secrets.token_hex(4)}"
         self.folder.mkdir(mode=0o700)
         self.name = self.folder.name
         self._release.write(self.folder, self._cache or self.folder / "cache", self._transport)

@@ -101,11 +101,6 @@ class Registry:
         """Its certificate in PEM, which is its own authority."""
         return self.folder / "tls.crt"
 
-    @property
-    def blobs(self) -> Path:
-        """Where it keeps the bytes of everything: sha256/<2 digits>/<digest>/data below it."""
-        return self.folder / "data/docker/registry/v2/blobs"
-
     def image(self, name: str, tag: str = "1") -> str:
         """The full reference of an image in it."""
         return f"{self.address}/{name}:{tag}"
