@@ -20,8 +20,9 @@ from shim.oci.media_types import CNCF_CONFIG, OCI_CONFIG, OCI_MANIFEST, OCI_TAR,
 from shim.wasm.binary import Kind, component_names, sniff
 
 COMPAT_PLATFORM = "linux/amd64"
-"""What an image says it is for unless it is told otherwise: containerd compares the system alone,
-and 2.1 unpacks what is for Linux only; no part of the image depends on the processor."""
+"""What an image says it is for unless it is told otherwise, on every machine, so that the bytes are
+the same: no part of the image depends on the processor, and containerd does not ask of which it
+is."""
 
 # Files beside modules. Not the type of an image's layers: containerd 1.7 misses the config's
 # diff_ids for each of those, and the first pull fails.

@@ -63,7 +63,7 @@ def test_shim_killed(node: Node) -> None:
             (shim,), (instance,) = shims_and_instances(containerd)
             shim.send_signal(signal.SIGKILL)
             assert container.wait().exit_code in {137, 255}  # 255: containerd 2
-            assert not instance.is_running()
+            wait_for("the end of the instance", lambda: not instance.is_running())
         wait_for("unmounting", lambda: rootfs_mounts(containerd) == mounts)
         assert overlays(containerd) == []
         wait_for("end of every process", lambda: pids_of_pods(containerd) <= processes)
