@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Self, TypeVar, cast
 from urllib.parse import quote
 
 import grpc
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from shim.api import (
@@ -23,6 +24,7 @@ from shim.api import (
     images_pb2,
     namespaces_pb2,
     subscribe_pb2,
+    version_pb2,
 )
 from shim.content.blobs import Blob, read_whole
 from shim.content.source import unreachable
@@ -74,6 +76,15 @@ class Client:
     def close(self) -> None:
         """Hang up."""
         self._channel.close()
+
+    def version(self) -> str:
+        """Which containerd it is, as it says itself: "1.7.24~ds1".
+
+        Raises:
+            ShimError: it does not answer.
+        """
+        method = "containerd.services.version.v1.Version/Version"
+        return self._call(method, Empty(), version_pb2.VersionResponse, "version").version
 
     def image_of(self, container_id: str) -> str:
         """The name of the image that a container was made from.

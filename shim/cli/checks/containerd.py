@@ -64,7 +64,7 @@ def check_containerd(place: Place) -> list[Check]:
         return checks
     checks += check_configuration(configuration, place.config, version)
     checks.append(check_binary(configuration.ours, place))
-    checks += _check_socket(place.address or configuration.address or _DEFAULT_SOCKET)
+    checks += _check_socket(place.address or configuration.address or _DEFAULT_SOCKET, version)
     return checks
 
 
@@ -170,7 +170,7 @@ def _check_version(version: tuple[int, ...]) -> Check:
     return ok("containerd", text)
 
 
-def _check_socket(address: str) -> list[Check]:
+def _check_socket(address: str, installed: tuple[int, ...]) -> list[Check]:
     path = address.removeprefix("unix://")
     if not Path(path).is_socket():
         return [
@@ -187,10 +187,24 @@ def _check_socket(address: str) -> list[Check]:
     else:
         checks = [_check_handlers(handlers)]
     return [
-        ok("containerd socket", path),
+        _check_running(path, installed),
         *checks,
         skip("RuntimeClass", "it is the cluster's: kubectl get runtimeclass"),
     ]
+
+
+def _check_running(path: str, installed: tuple[int, ...]) -> Check:
+    from shim.content.client import Client
+
+    try:
+        with Client(path, "default") as client:
+            said = client.version()
+    except ShimError as error:
+        return warn("containerd socket", str(error), "see containerd's journal")
+    if installed and version_of(said) != installed:
+        found = f"{said} runs at {path}, and the program on the disk is another version"
+        return warn("containerd socket", found, "restart containerd")
+    return ok("containerd socket", f"{said} runs at {path}")
 
 
 def _check_handlers(handlers: dict[str, str]) -> Check:
