@@ -152,14 +152,6 @@ def test_ipv6_serves_both(tmp_path: Path) -> None:
             assert connection.recv(100).startswith(b"HTTP/1.1 200")
 
 
-def test_a_handler_of_another_form_is_told_apart(tmp_path: Path) -> None:
-    """The text's handler takes no parameters."""
-    with serving(tmp_path, guests.COMPONENT_HTTP) as one:
-        answer = one.get("/")
-        assert status_of(answer) == 500
-        one.wait_for_log("GET /: ")
-
-
 @pytest.mark.parametrize(
     ("imported", "said"),
     [

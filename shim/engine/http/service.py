@@ -23,14 +23,13 @@ from shim.engine.guest import (
     reason_of,
 )
 from shim.engine.http import native as n
+from shim.engine.http.contract import HANDLE, HANDLER, KINDS, check_handler, check_imports
 from shim.engine.http.exchange import Exchange
 from shim.engine.http.helper import EXPORTS
 from shim.engine.http.linker import LIVE, serving_host
-from shim.engine.http.types import KINDS
 from shim.engine.interfaces.provider import Provider, stores_of
 from shim.errdefs import StaleArtefactError
 
-_HANDLER = "wasi:http/incoming-handler@0.2."
 _UNLIMITED = -1
 
 
@@ -71,8 +70,8 @@ class Service:
         """Link everything that is the same for all requests; runs no guest code.
 
         Raises:
-            GuestFailure: the component imports what nobody provides, or does not export the
-                handler in this form.
+            GuestFailure: the component imports what nobody provides, or something of wasi:http
+                in another type, or exports the handler in another.
         """
         kind = self._component.type
         imports = kind.imports(self._engine)
@@ -81,13 +80,14 @@ class Service:
                 f"component imports {listed(missing)}, which nobody provides;"
                 f" Tandem provides WASI 0.2 ({listed(PROVIDED)})"
             )
+        check_imports(imports, self._engine)
         self._host.send_prints_to_stderr(imports)
         self._provider = Provider(self._program.given, environment(self._program), self._stores)
         self._provider.link(self._host.linker, imports, self._engine)
-        parent = next(name for name in kind.exports(self._engine) if name.startswith(_HANDLER))
-        index = self._component.get_export_index("handle", self._component.get_export_index(parent))
-        if index is None:
-            raise GuestFailure(f"component exports {parent} without its function handle")
+        exports = kind.exports(self._engine)
+        parent = next(name for name in exports if name.startswith(HANDLER))
+        check_handler(imports, parent, exports[parent], self._engine)
+        index = self._component.get_export_index(HANDLE, self._component.get_export_index(parent))
         self._handle_index = index
         host = self._host
         self._at = _Addresses(
