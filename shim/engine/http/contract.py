@@ -7,21 +7,21 @@ Source: the repositories WebAssembly/wasi-http and WebAssembly/WASI, types.wit a
 each tag.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import wasmtime
 from wasmtime import component
 
 from shim.engine.guest import GuestFailure
-from shim.engine.interfaces.signatures import Resources, Signatures
+from shim.engine.interfaces.signatures import Signatures
 
 TYPES = "wasi:http/types@0.2."
 OUTGOING = "wasi:http/outgoing-handler@0.2."
 STDOUT = "wasi:cli/stdout@0.2."
 HANDLER = "wasi:http/incoming-handler@0.2."
 HANDLE, GET_STDOUT = "handle", "get-stdout"
-_PACKAGE = "wasi:http/"
+_PACKAGE, _VERSION = "wasi:http/", "@0.2."
 # of a type, in an error text
 _MAX_TEXT = 400
 
@@ -32,7 +32,7 @@ _OURS = (
     "future-incoming-response",
 )  # fmt: skip
 KINDS = {name: number for number, name in enumerate(_OURS, start=1)}
-_BY_INTERFACE = {
+_RESOURCES = {
     TYPES: _OURS,
     "wasi:io/error@0.2.": ("error",),
     "wasi:io/poll@0.2.": ("pollable",),
@@ -141,6 +141,7 @@ _OTHER_FUNCTIONS = {
     "[static]outgoing-body.finish": f"(own<outgoing-body>,option<own<fields>>)->result<_,{_CODE}>",
 }
 _SENT = f"result<own<future-incoming-response>,{_CODE}>"
+_READ = {*_RESOURCES, STDOUT}
 _HANDLE_TYPE = "(own<incoming-request>,own<response-outparam>)"
 
 
@@ -162,98 +163,84 @@ FUNCTIONS: dict[str, dict[str, str]] = {
 }
 
 
-def unknown(imports: Mapping[str, Any], engine: wasmtime.Engine) -> list[str]:
-    """What a component imports of wasi:http that there is not in it, as far as we have it."""
-    names = []
-    known = [kind for _, kind in _resources(imports, engine)]
-    for name, interface in _instances(imports):
-        if name.startswith(_PACKAGE) and not name.startswith((TYPES, OUTGOING)):
-            names.append(name)
-        elif name.startswith(TYPES):
-            for member, item in interface.exports(engine).items():
-                kind = item.ty
-                is_function = isinstance(kind, component.FuncType)
-                is_resource = isinstance(kind, component.ResourceType)
-                if (is_function and member not in FUNCTIONS[TYPES]) or (
-                    is_resource and kind not in known
-                ):
-                    names.append(f"{name} {member}")
-    return names
+class Declared:
+    """What a component declares of the interfaces that we serve it ourselves, and their types."""
 
+    def __init__(self, imports: Mapping[str, Any], engine: wasmtime.Engine) -> None:
+        self._engine = engine
+        # members by interface, or None for what is no interface
+        self._imports: dict[str, dict[str, Any] | None] = {}
+        resources = []
+        for name, item in imports.items():
+            start = name[: name.find(_VERSION) + len(_VERSION)]
+            if not name.startswith(_PACKAGE) and start not in _READ:
+                continue
+            kind = item.ty
+            if isinstance(kind, component.ComponentInstanceType):
+                members = {name: what.ty for name, what in kind.exports(engine).items()}
+                self._imports[name] = members
+                owned = _RESOURCES.get(start, ())
+                resources += [(name, members[name]) for name in owned if name in members]
+            else:
+                self._imports[name] = None
+        self._resources = [
+            (name, kind) for name, kind in resources if isinstance(kind, component.ResourceType)
+        ]
+        self._signatures = Signatures(self._resources)
 
-def check_imports(imports: Mapping[str, Any], engine: wasmtime.Engine) -> None:
-    """Compare what a component imports of the interfaces that we serve it ourselves.
+    def unknown(self) -> list[str]:
+        """What there is not in wasi:http, as far as we have it."""
+        names = []
+        known = [kind for _, kind in self._resources]
+        for name, members in self._imports.items():
+            if name.startswith(TYPES):
+                for member, kind in (members or {}).items():
+                    is_function = isinstance(kind, component.FuncType)
+                    is_resource = isinstance(kind, component.ResourceType)
+                    if (is_function and member not in FUNCTIONS[TYPES]) or (
+                        is_resource and kind not in known
+                    ):
+                        names.append(f"{name} {member}")
+            elif name.startswith(_PACKAGE) and not name.startswith(OUTGOING):
+                names.append(name)
+        return names
 
-    Raises:
-        GuestFailure: it declares another type than we have.
-    """
-    signatures = Signatures(_resources(imports, engine))
-    for name, item in imports.items():
-        functions = next((FUNCTIONS[start] for start in FUNCTIONS if name.startswith(start)), None)
-        if functions is None:
-            continue
-        interface = item.ty
-        if not isinstance(interface, component.ComponentInstanceType):
-            raise GuestFailure(f"component imports {name}, but as no interface")
-        for member, what in interface.exports(engine).items():
-            kind = what.ty
-            if isinstance(kind, component.FuncType):
-                _compare(f"imports {member} of {name}", kind, functions.get(member), signatures)
+    def check_imports(self) -> None:
+        """Compare the functions.
 
+        Raises:
+            GuestFailure: one is declared in another type than we have.
+        """
+        for name, members in self._imports.items():
+            known = next((FUNCTIONS[start] for start in FUNCTIONS if name.startswith(start)), None)
+            if known is None:
+                continue
+            if members is None:
+                raise GuestFailure(f"component imports {name}, but as no interface")
+            for member, kind in members.items():
+                if isinstance(kind, component.FuncType):
+                    self._compare(f"imports {member} of {name}", kind, known.get(member))
 
-def check_handler(
-    imports: Mapping[str, Any], name: str, handler: Any, engine: wasmtime.Engine
-) -> None:
-    """Compare the `handle` that a component exports.
+    def check_handler(self, name: str, handler: Any) -> None:
+        """Compare the `handle` of an incoming-handler that the component exports.
 
-    Args:
-        imports: of the component.
-        name: of the export, an incoming-handler.
-        handler: the export.
-        engine: of the component.
+        Raises:
+            GuestFailure: it is missing, or another than requests can be given to.
+        """
+        kind = handler.ty
+        is_instance = isinstance(kind, component.ComponentInstanceType)
+        members = kind.exports(self._engine) if is_instance else {}
+        handle = members[HANDLE].ty if HANDLE in members else None
+        if not isinstance(handle, component.FuncType):
+            raise GuestFailure(f"component exports {name} without its function {HANDLE}")
+        self._compare(f"exports {HANDLE} of {name}", handle, _HANDLE_TYPE)
 
-    Raises:
-        GuestFailure: it is missing, or another than requests can be given to.
-    """
-    kind = handler.ty
-    members = kind.exports(engine) if isinstance(kind, component.ComponentInstanceType) else {}
-    handle = members[HANDLE].ty if HANDLE in members else None
-    if not isinstance(handle, component.FuncType):
-        raise GuestFailure(f"component exports {name} without its function {HANDLE}")
-    signatures = Signatures(_resources(imports, engine))
-    _compare(f"exports {HANDLE} of {name}", handle, _HANDLE_TYPE, signatures)
-
-
-def _compare(
-    what: str, function: component.FuncType, known: str | None, signatures: Signatures
-) -> None:
-    declared = signatures.of(function)
-    if declared != known:
-        raise GuestFailure(
-            f"component {what} as {_cut(declared)}; Tandem has {_cut(known or 'no such function')}"
-        )
+    def _compare(self, what: str, function: component.FuncType, known: str | None) -> None:
+        declared = self._signatures.of(function)
+        if declared != known:
+            ours = known or "no such function"
+            raise GuestFailure(f"component {what} as {_cut(declared)}; Tandem has {_cut(ours)}")
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}..."
-
-
-def _resources(imports: Mapping[str, Any], engine: wasmtime.Engine) -> Resources:
-    found = []
-    for name, interface in _instances(imports):
-        start = name[: name.find("@0.2.") + len("@0.2.")]
-        for member, item in interface.exports(engine).items():
-            if member in _BY_INTERFACE.get(start, ()):
-                kind = item.ty
-                if isinstance(kind, component.ResourceType):
-                    found.append((member, kind))
-    return found
-
-
-def _instances(
-    imports: Mapping[str, Any],
-) -> Iterator[tuple[str, component.ComponentInstanceType]]:
-    for name, item in imports.items():
-        kind = item.ty
-        if isinstance(kind, component.ComponentInstanceType):
-            yield name, kind

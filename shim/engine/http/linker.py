@@ -6,14 +6,13 @@ Making all this starts no thread: the engine compiles in the calling thread, and
 
 import ctypes
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import wasmtime
 from wasmtime import component
 
 from shim.engine.config import serving_engine
-from shim.engine.guest import is_provided
 from shim.engine.http import native as n
 from shim.engine.http import outgoing
 from shim.engine.http.contract import (
@@ -23,12 +22,10 @@ from shim.engine.http.contract import (
     OUTGOING,
     STDOUT,
     TYPES,
-    unknown,
 )
 from shim.engine.http.exchange import Exchange
 from shim.engine.http.helper import EXPORTS, TEXT
 from shim.engine.http.types import FUNCTIONS, Function
-from shim.engine.interfaces.provider import INTERFACES
 
 # wasmtime finds them under every 0.2.x
 _TYPES, _OUTGOING = f"{TYPES}0", f"{OUTGOING}0"
@@ -63,11 +60,6 @@ class Host:
                     self._add_function(types, name, _unreachable)
             with root.add_instance(_OUTGOING) as handler:
                 self._add_function(handler, HANDLE, outgoing.refuse)
-
-    def missing(self, imports: Mapping[str, Any]) -> list[str]:
-        """What of a component's imports nobody provides: interfaces, or functions of wasi:http."""
-        names = [name for name in imports if name not in INTERFACES and not is_provided(name)]
-        return names + unknown(imports, self.engine)
 
     def send_prints_to_stderr(self, imports: Iterable[str]) -> None:
         """Let what a component prints, by the name of its import, go where no body is."""

@@ -6,6 +6,7 @@ instance and its callbacks. `handle` may be called by any number of threads at t
 
 import ctypes
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import wasmtime
@@ -19,15 +20,16 @@ from shim.engine.guest import (
     GuestFailure,
     Program,
     environment,
+    is_provided,
     listed,
     reason_of,
 )
 from shim.engine.http import native as n
-from shim.engine.http.contract import HANDLE, HANDLER, KINDS, check_handler, check_imports
+from shim.engine.http.contract import HANDLE, HANDLER, KINDS, Declared
 from shim.engine.http.exchange import Exchange
 from shim.engine.http.helper import EXPORTS
 from shim.engine.http.linker import LIVE, serving_host
-from shim.engine.interfaces.provider import Provider, stores_of
+from shim.engine.interfaces.provider import INTERFACES, Provider, stores_of
 from shim.errdefs import StaleArtefactError
 
 _UNLIMITED = -1
@@ -75,18 +77,19 @@ class Service:
         """
         kind = self._component.type
         imports = kind.imports(self._engine)
-        if missing := self._host.missing(imports):
+        declared = Declared(imports, self._engine)
+        if missing := [*_missing(imports), *declared.unknown()]:
             raise GuestFailure(
                 f"component imports {listed(missing)}, which nobody provides;"
                 f" Tandem provides WASI 0.2 ({listed(PROVIDED)})"
             )
-        check_imports(imports, self._engine)
+        declared.check_imports()
         self._host.send_prints_to_stderr(imports)
         self._provider = Provider(self._program.given, environment(self._program), self._stores)
         self._provider.link(self._host.linker, imports, self._engine)
         exports = kind.exports(self._engine)
         parent = next(name for name in exports if name.startswith(HANDLER))
-        check_handler(imports, parent, exports[parent], self._engine)
+        declared.check_handler(parent, exports[parent])
         index = self._component.get_export_index(HANDLE, self._component.get_export_index(parent))
         self._handle_index = index
         host = self._host
@@ -173,6 +176,10 @@ class Service:
         finally:
             n.value_delete(first)
             n.value_delete(second)
+
+
+def _missing(imports: Iterable[str]) -> list[str]:
+    return [name for name in imports if name not in INTERFACES and not is_provided(name)]
 
 
 class _Streams:
