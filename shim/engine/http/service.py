@@ -6,6 +6,7 @@ instance and its callbacks. `handle` may be called by any number of threads at t
 
 import ctypes
 import itertools
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,6 +34,7 @@ from shim.engine.interfaces.provider import INTERFACES, Provider, stores_of
 from shim.errdefs import StaleArtefactError
 
 _UNLIMITED = -1
+_TOO_SMALL = re.compile(r"memory minimum size of \d+ pages exceeds memory limits\s*").fullmatch
 
 
 class Service:
@@ -162,7 +164,14 @@ class Service:
         n.check(n.instantiate(at.helper_linker, context, at.helper, ctypes.addressof(helper)))
         exchange.native = _Streams(context, helper, at.exports)
         instance = _bindings.wasmtime_component_instance_t()
-        n.check(n.instantiate(at.linker, context, at.component, ctypes.addressof(instance)))
+        failed = n.instantiate(at.linker, context, at.component, ctypes.addressof(instance))
+        try:
+            n.check(failed)
+        except wasmtime.WasmtimeError as error:
+            # Without a backtrace it is wasmtime who says so. A guest whose memory cannot grow hears
+            # of it alone: nobody can tell why it traps then.
+            exchange.needs_memory = _TOO_SMALL(str(error)) is not None
+            raise
         function = _bindings.wasmtime_component_func_t()
         n.get_function(ctypes.addressof(instance), context, at.handle, ctypes.addressof(function))
         arguments = (ctypes.c_uint8 * (2 * n.VALUE_BYTES))()
