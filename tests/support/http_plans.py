@@ -1,5 +1,7 @@
 """Programs for the component of http_misuse.py with what has to become of them: the status.
 
+An answer may have begun before its guest fails: it is broken off then, which counts as 500. So what
+fails behind its answer has a body to fail in.
 Their requests have a body of five bytes and a trailer.
 """
 
@@ -54,8 +56,10 @@ PLANS: dict[str, tuple[int, Program]] = {
     "good": (200, GOOD),
     "no call": (500, []),
     "an answer without a body": (200, _RESPONSE),
-    "two answers": (500, [*_RESPONSE, (FIELDS,), (RESPONSE, Left(4)), answer(OUTPARAM, Left(5))]),
-    "one response twice": (500, [*_RESPONSE, answer(OUTPARAM, Left(2))]),
+    "two answers": (
+        500, [*GOOD[:4], (FIELDS,), (RESPONSE, Left(5)), answer(OUTPARAM, Left(6)), *GOOD[4:]],
+    ),
+    "one response twice": (500, [*GOOD[:4], GOOD[3]]),
     "outparam dropped": _after([("drop response-outparam", OUTPARAM)], served=500),
     "response dropped": (500, [*_RESPONSE[:2], ("drop outgoing-response", Left(2)), _RESPONSE[2]]),
     "fields used when given away": (500, [*_RESPONSE[:2], (APPEND, Left(1), *X_A, *FIVE)]),
