@@ -53,6 +53,7 @@ class Download:
         self._exchange = exchange
         self._sink = sink
         self._limit = options.max_response_bytes
+        self._memory = options.memory_bytes
         self._log = log
         self._out: deque[bytes] = deque()
         self._body_bytes = 0
@@ -106,7 +107,8 @@ class Download:
         answer = self._exchange.answer
         if answer is None or answer.response is None:
             if ended:
-                self.fail(500, self._why_unanswered(answer), draining=draining)
+                status = 503 if self._exchange.needs_memory else 500
+                self.fail(status, self._why_unanswered(answer), draining=draining)
             return ended
         response = answer.response
         try:
@@ -217,6 +219,8 @@ class Download:
         return f"the answer is larger than {self._limit} bytes (max_response_bytes)"
 
     def _why_unanswered(self, answer: Answer | None) -> str:
+        if self._exchange.needs_memory:
+            return f"the guest needs more than {self._memory} bytes of memory ([http] memory_bytes)"
         if self._exchange.trap is not None:
             return "the guest trapped"
         if answer is not None:

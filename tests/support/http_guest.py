@@ -13,6 +13,8 @@
 
 from pathlib import Path
 
+from tests.support.http_types import VARIANTS
+
 _RESOURCES = (
     "fields", "incoming-request", "response-outparam", "incoming-body", "future-trailers",
     "outgoing-response", "outgoing-body", "outgoing-request", "request-options",
@@ -163,7 +165,7 @@ _CORE = {
     "set-target": "(param i32 i32 i32 i32) (result i32)", "target": "(param i32 i32)",
     "options": "(result i32)", "set-timeout": "(param i32 i32 i64) (result i32)",
     "timeout": "(param i32 i32)", "send": "(param i32 i32 i32 i32)",
-    "set": "(param i32 i32 i32 i32 i32 i32)", "read": "(param i32 i64 i32)",
+    "set": "(param i32 i32 i32 i32 i64 i32 i32 i32 i32)", "read": "(param i32 i64 i32)",
     "write": "(param i32 i32 i32 i32)", "block": "(param i32)",
     "timer": "(param i64) (result i32)", "stdout": "(result i32)",
 }  # fmt: skip
@@ -228,15 +230,7 @@ def component(version: str = "0.2.3") -> str:
     (export "input-stream" (type $input-stream (eq $input-stream0)))
     (alias outer 1 $output-stream (type $output-stream0))
     (export "output-stream" (type $output-stream (eq $output-stream0)))
-    (type $ec (variant (case "internal-error" (option string)) (case "HTTP-protocol-error")
-      (case "connection-terminated") (case "connection-read-timeout")))
-    (export "error-code" (type $error-code (eq $ec)))
-    (type $he (variant (case "invalid-syntax") (case "forbidden") (case "immutable")))
-    (export "header-error" (type $header-error (eq $he)))
-    (type $m (variant (case "get") (case "head") (case "post") (case "other" string)))
-    (export "method" (type $method (eq $m)))
-    (type $s (variant (case "HTTP") (case "HTTPS") (case "other" string)))
-    (export "scheme" (type $scheme (eq $s)))
+    {VARIANTS}
     {_functions("types")}))
   {_resource_aliases("types", (*_RESOURCES, "error-code"))}
   (import "wasi:http/outgoing-handler@{version}" (instance $outgoing

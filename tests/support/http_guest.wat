@@ -17,7 +17,7 @@
     (call $body (local.get $response) (i32.const 16))
     (global.set $body (i32.load (i32.const 20)))
     (call $set (local.get $outparam) (i32.const 0) (local.get $response)
-      (i32.const 0) (i32.const 0) (i32.const 0))
+      (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
     (call $write-body (global.get $body) (i32.const 16))
     (global.set $out (i32.load (i32.const 20))))
   (func $end (param $has-trailers i32) (param $trailers i32)
@@ -52,9 +52,9 @@
         (local.set $future (call $finish-in (local.get $in-body)))
         (call $trailers (local.get $future) (i32.const 32))
         (call $must (i32.eqz (i32.load8_u (i32.const 32))))
-        (call $must (i32.load8_u (i32.const 36)))
         (call $must (i32.load8_u (i32.const 40)))
-        (call $end (i32.load8_u (i32.const 44)) (i32.load (i32.const 48))))
+        (call $must (i32.load8_u (i32.const 48)))
+        (call $end (i32.load8_u (i32.const 56)) (i32.load (i32.const 60))))
       (else
         (call $drop-incoming-body (local.get $in-body))
         (call $end (i32.const 0) (i32.const 0)))))
@@ -110,8 +110,9 @@
         return))
     (if (i32.eq (local.get $what) (i32.const 0x66)) ;; f
       (then
-        (call $set (local.get $out) (i32.const 1) (i32.const 0)
-          (i32.const 1) (i32.const 1027) (i32.const 5))
+        (call $set (local.get $out) (i32.const 1) (i32.const 38) ;; internal-error
+          (i32.const 1) (i64.const 1027) (i32.const 5) (i32.const 0) (i32.const 0)
+          (i32.const 0))
         return))
     (if (i32.eq (local.get $what) (i32.const 0x68)) ;; h
       (then
@@ -187,7 +188,7 @@
         (call $send (local.get $n) (i32.const 1) (local.get $in) (i32.const 32))
         (call $must (i32.eqz (i32.load8_u (i32.const 32))))
         (call $begin (local.get $out) (i32.const 200) (call $fields))
-        (call $say (i32.load (i32.const 44)) (i32.load (i32.const 48)))
+        (call $say (i32.load (i32.const 52)) (i32.load (i32.const 56)))
         (call $end (i32.const 0) (i32.const 0))
         return))
     (if (i32.eq (local.get $what) (i32.const 0x77)) ;; w
@@ -212,6 +213,6 @@
         (local.set $n (call $response (local.get $n)))
         (call $must (call $status (local.get $n) (i32.const 201)))
         (call $set (local.get $out) (i32.const 0) (local.get $n)
-          (i32.const 0) (i32.const 0) (i32.const 0))
+          (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
         return))
     unreachable)

@@ -130,7 +130,8 @@ class Exchange:
     """One request, its guest's resources by their number, and the answer."""
 
     __slots__ = (
-        "_next", "_table", "answer", "consumed", "native", "peer", "request", "scratch", "trap",
+        "_next", "_table", "answer", "consumed", "native", "needs_memory", "peer", "request",
+        "scratch", "trap",
     )  # fmt: skip
 
     def __init__(self, request: Request, peer: Peer) -> None:
@@ -141,6 +142,8 @@ class Exchange:
         self.answer: Answer | None = None
         # why the guest ended early, with the backtrace
         self.trap: str | None = None
+        # whether that is because it needs more memory than it may have, from the first on
+        self.needs_memory = False
         # makes one of wasmtime's streams; set while the guest runs
         self.native: Any = None
         self._table: dict[int, object] = {}

@@ -6,24 +6,29 @@ Making all this starts no thread: the engine compiles in the calling thread, and
 
 import ctypes
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import wasmtime
 from wasmtime import component
 
 from shim.engine.config import serving_engine
-from shim.engine.guest import is_provided
 from shim.engine.http import native as n
 from shim.engine.http import outgoing
+from shim.engine.http.contract import (
+    GET_STDOUT,
+    HANDLE,
+    KINDS,
+    OUTGOING,
+    STDOUT,
+    TYPES,
+)
 from shim.engine.http.exchange import Exchange
 from shim.engine.http.helper import EXPORTS, TEXT
-from shim.engine.http.types import FUNCTIONS, KINDS, Function
-from shim.engine.interfaces.provider import INTERFACES
+from shim.engine.http.types import FUNCTIONS, Function
 
-_TYPES = "wasi:http/types@0.2.0"
-_OUTGOING = "wasi:http/outgoing-handler@0.2.0"
-_STDOUT = "wasi:cli/stdout@0.2."
+# wasmtime finds them under every 0.2.x
+_TYPES, _OUTGOING = f"{TYPES}0", f"{OUTGOING}0"
 
 # The exchanges whose guests run, by the number in their store.
 LIVE: dict[int, Exchange] = {}
@@ -54,26 +59,15 @@ class Host:
                 for name in outgoing.UNREACHABLE:
                     self._add_function(types, name, _unreachable)
             with root.add_instance(_OUTGOING) as handler:
-                self._add_function(handler, outgoing.HANDLE, outgoing.refuse)
-
-    def missing(self, imports: Mapping[str, Any]) -> list[str]:
-        """What of a component's imports nobody provides: interfaces, or functions of wasi:http."""
-        known = {*KINDS, *FUNCTIONS, *outgoing.UNREACHABLE}
-        names = [name for name in imports if name not in INTERFACES and not is_provided(name)]
-        for name, item in imports.items():
-            if name.startswith(_TYPES.rpartition(".")[0]):
-                exports = item.ty.exports(self.engine).items()
-                functions = (n for n, what in exports if isinstance(what.ty, component.FuncType))
-                names += [f"{name} {function}" for function in functions if function not in known]
-        return names
+                self._add_function(handler, HANDLE, outgoing.refuse)
 
     def send_prints_to_stderr(self, imports: Iterable[str]) -> None:
         """Let what a component prints, by the name of its import, go where no body is."""
         with self.linker.root() as root:
             for name in imports:
-                if name.startswith(_STDOUT):
+                if name.startswith(STDOUT):
                     with root.add_instance(name) as stdout:
-                        self._add_function(stdout, "get-stdout", _get_stdout)
+                        self._add_function(stdout, GET_STDOUT, _get_stdout)
 
     def _add_function(self, instance: Any, name: str, function: Function) -> None:
         callback = n.FUNCTION(_callback(function))

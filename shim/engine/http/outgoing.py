@@ -4,11 +4,11 @@ Rules: the guest gets an error that it can handle, never a trap; linking does no
 """
 
 from shim.engine.http import native as n
+from shim.engine.http.contract import KINDS
 from shim.engine.http.exchange import OPEN, Body, Exchange, Options, OutgoingRequest
 from shim.engine.http.fields import Fields
-from shim.engine.http.types import KINDS, Function, provide
+from shim.engine.http.types import Function, provide
 
-HANDLE = "handle"
 _VALUE = n.VALUE_BYTES
 _REFUSAL = b"a component that serves HTTP cannot make requests of its own"
 _TIMEOUTS = ("connect-timeout", "first-byte-timeout", "between-bytes-timeout")

@@ -6,6 +6,8 @@ instance and its callbacks. `handle` may be called by any number of threads at t
 
 import ctypes
 import itertools
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import wasmtime
@@ -19,19 +21,20 @@ from shim.engine.guest import (
     GuestFailure,
     Program,
     environment,
+    is_provided,
     listed,
     reason_of,
 )
 from shim.engine.http import native as n
+from shim.engine.http.contract import HANDLE, HANDLER, KINDS, Declared
 from shim.engine.http.exchange import Exchange
 from shim.engine.http.helper import EXPORTS
 from shim.engine.http.linker import LIVE, serving_host
-from shim.engine.http.types import KINDS
-from shim.engine.interfaces.provider import Provider, stores_of
+from shim.engine.interfaces.provider import INTERFACES, Provider, stores_of
 from shim.errdefs import StaleArtefactError
 
-_HANDLER = "wasi:http/incoming-handler@0.2."
 _UNLIMITED = -1
+_TOO_SMALL = re.compile(r"memory minimum size of \d+ pages exceeds memory limits\s*").fullmatch
 
 
 class Service:
@@ -71,23 +74,25 @@ class Service:
         """Link everything that is the same for all requests; runs no guest code.
 
         Raises:
-            GuestFailure: the component imports what nobody provides, or does not export the
-                handler in this form.
+            GuestFailure: the component imports what nobody provides, or something of wasi:http
+                in another type, or exports the handler in another.
         """
         kind = self._component.type
         imports = kind.imports(self._engine)
-        if missing := self._host.missing(imports):
+        declared = Declared(imports, self._engine)
+        if missing := [*_missing(imports), *declared.unknown()]:
             raise GuestFailure(
                 f"component imports {listed(missing)}, which nobody provides;"
                 f" Tandem provides WASI 0.2 ({listed(PROVIDED)})"
             )
+        declared.check_imports()
         self._host.send_prints_to_stderr(imports)
         self._provider = Provider(self._program.given, environment(self._program), self._stores)
         self._provider.link(self._host.linker, imports, self._engine)
-        parent = next(name for name in kind.exports(self._engine) if name.startswith(_HANDLER))
-        index = self._component.get_export_index("handle", self._component.get_export_index(parent))
-        if index is None:
-            raise GuestFailure(f"component exports {parent} without its function handle")
+        exports = kind.exports(self._engine)
+        parent = next(name for name in exports if name.startswith(HANDLER))
+        declared.check_handler(parent, exports[parent])
+        index = self._component.get_export_index(HANDLE, self._component.get_export_index(parent))
         self._handle_index = index
         host = self._host
         self._at = _Addresses(
@@ -159,7 +164,14 @@ class Service:
         n.check(n.instantiate(at.helper_linker, context, at.helper, ctypes.addressof(helper)))
         exchange.native = _Streams(context, helper, at.exports)
         instance = _bindings.wasmtime_component_instance_t()
-        n.check(n.instantiate(at.linker, context, at.component, ctypes.addressof(instance)))
+        failed = n.instantiate(at.linker, context, at.component, ctypes.addressof(instance))
+        try:
+            n.check(failed)
+        except wasmtime.WasmtimeError as error:
+            # Without a backtrace it is wasmtime who says so. A guest whose memory cannot grow hears
+            # of it alone: nobody can tell why it traps then.
+            exchange.needs_memory = _TOO_SMALL(str(error)) is not None
+            raise
         function = _bindings.wasmtime_component_func_t()
         n.get_function(ctypes.addressof(instance), context, at.handle, ctypes.addressof(function))
         arguments = (ctypes.c_uint8 * (2 * n.VALUE_BYTES))()
@@ -173,6 +185,10 @@ class Service:
         finally:
             n.value_delete(first)
             n.value_delete(second)
+
+
+def _missing(imports: Iterable[str]) -> list[str]:
+    return [name for name in imports if name not in INTERFACES and not is_provided(name)]
 
 
 class _Streams:

@@ -8,6 +8,7 @@ those of wasi:http 0.2; what a guest may do only once answers an error the secon
 from collections.abc import Callable, Sequence
 
 from shim.engine.http import native as n
+from shim.engine.http.contract import KINDS
 from shim.engine.http.exchange import (
     FINISHED,
     OPEN,
@@ -24,17 +25,6 @@ from shim.engine.http.fields import Field, FieldError, Fields
 Function = Callable[[Exchange, int, int], None]
 
 FUNCTIONS: dict[str, Function] = {}
-KINDS = {
-    name: number
-    for number, name in enumerate(
-        (
-            "fields", "incoming-request", "outgoing-request", "request-options",
-            "response-outparam", "incoming-response", "incoming-body", "future-trailers",
-            "outgoing-response", "outgoing-body", "future-incoming-response",
-        ),
-        start=1,
-    )
-}  # fmt: skip
 _FIELDS = KINDS["fields"]
 _METHODS = frozenset(
     (
