@@ -8,6 +8,9 @@ from tests.support.bundle import Bundle
 from tests.support.shim_process import ShimManager
 
 LIMIT = 24 << 20
+# With cgroup v2 the reference looks at the group when it hears of it; on a busy machine the group
+# is gone by then, and the kill is never told.
+REFERENCE_TRIES = 5
 
 
 def limited(manager: ShimManager, args: list[str]) -> Bundle:
@@ -18,10 +21,14 @@ def limited(manager: ShimManager, args: list[str]) -> Bundle:
 
 
 def test_oom_of_the_init_is_told_before_its_exit(manager: ShimManager, workload: Workload) -> None:
-    task = manager.running(limited(manager, workload.eat()))
-    assert task.wait(timeout_s=30).exit_status == 137
-    manager.events.wait_for(task.id, "/tasks/exit")
-    topics = manager.events.topics(task.id)
+    topics: list[str] = []
+    for _ in range(1 if manager.shim.is_tandem else REFERENCE_TRIES):
+        task = manager.running(limited(manager, workload.eat()))
+        assert task.wait(timeout_s=30).exit_status == 137
+        manager.events.wait_for(task.id, "/tasks/exit")
+        topics = manager.events.topics(task.id)
+        if "/tasks/oom" in topics:
+            break
     assert "/tasks/oom" in topics
     assert topics.index("/tasks/oom") < topics.index("/tasks/exit")
 
