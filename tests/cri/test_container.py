@@ -153,7 +153,7 @@ def test_user_and_group_are_those_of_the_pod(containerd: Containerd, case: Case)
 def test_memory_limit_holds(containerd: Containerd, case: Case) -> None:
     # With cgroup v2 runc's shim misses a kill now and then, if the machine is busy.
     tries = 5 if case.handler == "runc" else 1
-    ends = []
+    ends: list[tuple[int, str]] = []
     while len(ends) < tries and (137, "OOMKilled") not in ends:
         with containerd.pod(f"memory-{len(ends)}", case.handler) as pod:
             container = case.start(pod, "eat", "200", memory_bytes=96 * MIB)
