@@ -9,9 +9,9 @@ Below the directory, one directory per compatibility key:
 `DIGEST.json` is what is known of one (`Description`); its mtime is the time of the last use;
 `*.partial` is a file being written, locked by its writer;
 `memo/BOOT.NAME` is a mark: see `Marks`.
-Code for programs that are interrupted (CGI) is another: it has a directory of its own, whose name
-ends in `.interruptible`. Beside these, `layers` has the files of images (`Layers`), and `slots` the locks of running
-compilations.
+Artefacts of programs that can be interrupted (CGI) are others: in a directory of their own, whose
+name ends in `.interruptible`. Beside these, `layers` has the files of images (`Layers`), and
+`slots` the locks of running compilations.
 """
 
 import contextlib

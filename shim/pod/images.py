@@ -163,9 +163,7 @@ class Images:
         except NoArtifactError:
             return None
 
-    async def _load(
-        self, container_id: str, choose: Choose, *, interruptible: bool
-    ) -> WasmImage:
+    async def _load(self, container_id: str, choose: Choose, *, interruptible: bool) -> WasmImage:
         origin = Origin(self._node.address, self._node.namespace, container_id)
         cache = self._instances.cache
         target = await ask_target(origin)

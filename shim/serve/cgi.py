@@ -73,9 +73,7 @@ class CgiHeaderReader:
 
     def _finish(self) -> CgiHead:
         if not self._names & _DECISIVE:
-            raise BadAnswer(
-                "the program's header has neither Content-Type nor Location nor Status"
-            )
+            raise BadAnswer("the program's header has neither Content-Type nor Location nor Status")
         default = _REDIRECT if b"location" in self._names else 200
         status = default if self._status is None else self._status
         return CgiHead(status, self._fields, self._data[self._offset :])

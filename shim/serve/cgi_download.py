@@ -20,15 +20,22 @@ class CgiDownload(Download):
 
     def _take(self, ended: bool, draining: bool) -> bool:  # noqa: FBT001 (as its parent's)
         moved = False
-        if self._exchange.answer is None:
+        if not self._is_answered():
+            if self._message.expects_continue and not ended:
+                # Before the header, which many programs print first: the client would not send.
+                self.send_continue()
+                return True
             try:
                 moved = self._take_header()
             except BadAnswer as error:
                 self.fail(error.status, str(error), draining=draining)
                 return True
-            if self._exchange.answer is None and (moved or not ended):
+            if not self._is_answered() and (moved or not ended):
                 return moved
         return super()._take(ended, draining) or moved
+
+    def _is_answered(self) -> bool:
+        return self._exchange.answer is not None
 
     def _take_header(self) -> bool:
         if self._reader is None:
@@ -44,13 +51,13 @@ class CgiDownload(Download):
         rest, self._rest = self._rest, b""
         return rest or super()._read()
 
-    def _is_whole(self, body: Body | None) -> bool:
+    def _is_whole(self, body: Body | None) -> bool:  # noqa: ARG002 (its parent's)
         return self._exchange.trap is None
 
-    def _why_unanswered(self, answer: Answer | None) -> str:
+    def _why_unanswered(self, answer: Answer | None) -> str:  # noqa: ARG002 (its parent's)
         if self._exchange.trap is not None:
             return "the program failed before its header was whole"
         return "the program ended before its header was whole: an empty line ends it"
 
-    def _why_unfinished(self, body: Body | None) -> str:
+    def _why_unfinished(self, body: Body | None) -> str:  # noqa: ARG002 (its parent's)
         return "the program failed before the end of its answer"

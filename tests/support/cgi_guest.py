@@ -1,4 +1,4 @@
-"""A CGI program in C that does what its path says: see `program`."""
+"""CGI programs: one in C that does what its path says, and a component."""
 
 from pathlib import Path
 
@@ -80,7 +80,7 @@ int main(int argc, char **argv) {
     print(plain);
     for (;;) print("more\n");
   } else if (!strcmp(path, "/memory")) {
-    while (malloc(1 << 20)) {}
+    for (char *volatile piece; (piece = malloc(1 << 20));) *piece = 1;
     print("Status: 507 No Memory\n\n");
   } else if (!strcmp(path, "/close")) {
     print(plain);
@@ -99,6 +99,52 @@ __attribute__((export_name("other"))) void other(void) {
   fflush(stdout);
 }
 """
+
+_ANSWER = "Content-Type: text/plain\\0a\\0ahello\\0a"
+
+# Prints a whole answer, and does what `end` says.
+_COMPONENT = """(component
+  (import "wasi:io/error@0.2.3" (instance $error (export "error" (type (sub resource)))))
+  (alias export $error "error" (type $error))
+  (import "wasi:io/streams@0.2.3" (instance $streams
+    (export "output-stream" (type $output-stream (sub resource)))
+    (alias outer 1 $error (type $error0))
+    (export "error" (type $error1 (eq $error0)))
+    (type $se (variant (case "last-operation-failed" (own $error1)) (case "closed")))
+    (export "stream-error" (type $stream-error (eq $se)))
+    (export "[method]output-stream.blocking-write-and-flush" (func
+      (param "self" (borrow $output-stream)) (param "contents" (list u8))
+      (result (result (error $stream-error)))))))
+  (alias export $streams "output-stream" (type $output-stream))
+  (import "wasi:cli/stdout@0.2.3" (instance $stdout
+    (alias outer 1 $output-stream (type $output-stream0))
+    (export "output-stream" (type $output-stream (eq $output-stream0)))
+    (export "get-stdout" (func (result (own $output-stream))))))
+  (core module $env-module
+    (memory (export "memory") 1)
+    (data (i32.const 100) "{answer}"))
+  (core instance $env (instantiate $env-module))
+  (alias core export $env "memory" (core memory $memory))
+  (core func $get (canon lower (func $stdout "get-stdout")))
+  (core func $write (canon lower
+    (func $streams "[method]output-stream.blocking-write-and-flush") (memory $memory)))
+  (core module $m
+    (import "host" "get" (func $get (result i32)))
+    (import "host" "write" (func $write (param i32 i32 i32 i32)))
+    (func (export "run") (result i32)
+      (call $write (call $get) (i32.const 100) (i32.const {length}) (i32.const 0))
+      {end}))
+  (core instance $i (instantiate $m
+    (with "host" (instance (export "get" (func $get)) (export "write" (func $write))))))
+  (func $run (result (result)) (canon lift (core func $i "run")))
+  (instance $command (export "run" (func $run)))
+  (export "wasi:cli/run@0.2.3" (instance $command)))"""
+
+
+def component(end: str = "i32.const 0") -> str:
+    """A component that answers `hello`, and ends with these instructions."""
+    length = len(_ANSWER.replace("\\0a", "\n"))
+    return _COMPONENT.format(answer=_ANSWER, length=length, end=end)
 
 
 def program() -> Path:

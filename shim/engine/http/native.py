@@ -73,9 +73,7 @@ module_instantiate = _bind(_releasing, "wasmtime_linker_instantiate", _P, _P, _P
 module_export = _bind(
     _holding, "wasmtime_instance_export_get", c_bool, _P, _P, c_char_p, c_size_t, _P
 )
-module_call = _bind(
-    _releasing, "wasmtime_func_call", _P, _P, _P, _P, c_size_t, _P, c_size_t, _P
-)
+module_call = _bind(_releasing, "wasmtime_func_call", _P, _P, _P, _P, c_size_t, _P, c_size_t, _P)
 error_exit_status = _bind(_holding, "wasmtime_error_exit_status", c_bool, _P, _P)
 trap_message = _bind(_holding, "wasm_trap_message", None, _P, _P)
 trap_delete = _bind(_holding, "wasm_trap_delete", None, _P)
