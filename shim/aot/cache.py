@@ -9,8 +9,9 @@ Below the directory, one directory per compatibility key:
 `DIGEST.json` is what is known of one (`Description`); its mtime is the time of the last use;
 `*.partial` is a file being written, locked by its writer;
 `memo/BOOT.NAME` is a mark: see `Marks`.
-Beside these, `layers` has the files of images (`Layers`), and `slots` the locks of running
-compilations.
+Artefacts of programs that can be interrupted (CGI) are others: in a directory of their own, whose
+name ends in `.interruptible`. Beside these, `layers` has the files of images (`Layers`), and
+`slots` the locks of running compilations.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ __all__ = ["Artefact", "Cache"]
 MEMO = "memo"
 LAYERS = "layers"
 SLOTS = "slots"
+INTERRUPTIBLE = ".interruptible"
 # a file can change without a new time stamp for as long as the clock that stamps it stands still;
 # 2 s is the coarsest of all file systems
 _RACY_NS = 2_000_000_000
@@ -39,13 +41,34 @@ _RACY_NS = 2_000_000_000
 class Cache:
     """Artefacts by the digest of their module; `max_bytes` is what all of them may take on disk."""
 
-    def __init__(self, directory: Path, max_bytes: int, compatibility_key: str) -> None:
-        """Make or check the directories; see `open_private` for what is refused."""
+    def __init__(
+        self,
+        directory: Path,
+        max_bytes: int,
+        compatibility_key: str,
+        *,
+        interruptible: bool = False,
+    ) -> None:
+        """Make or check the directories; see `open_private` for what is refused.
+
+        Args:
+            directory: the node's.
+            max_bytes: what all artefacts may take on disk.
+            compatibility_key: what artefacts depend on.
+            interruptible: whether these are artefacts for `shim.engine.config.serving_engine`.
+        """
         self.directory = open_private(directory)
         self.max_bytes = max_bytes
+        self._compatibility_key = compatibility_key
         key = hashlib.sha256(compatibility_key.encode()).hexdigest()[:16]
-        self.artefacts = open_below(self.directory, key)
+        self.interruptible = interruptible
+        self.artefacts = open_below(self.directory, key + INTERRUPTIBLE * interruptible)
         self.marks = Marks(open_below(self.artefacts, MEMO), self.artefacts)
+
+    def of_interruptible(self) -> "Cache":
+        """The same with interruptible artefacts; its directory is made when first asked for."""
+        key = self._compatibility_key
+        return Cache(self.directory, self.max_bytes, key, interruptible=True)
 
     @property
     def layers(self) -> Layers:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from shim.aot.cache import LAYERS, MEMO, Cache
+from shim.aot.cache import INTERRUPTIBLE, LAYERS, MEMO, Cache
 from shim.aot.entry import Artefact, decode_description
 from shim.aot.locks import PARTIAL, lock_file, remove_if_abandoned
 from shim.aot.marks import DESCRIPTION, is_alive
@@ -111,11 +111,13 @@ def evict(cache: Cache, keep: Artefact, ask_alive_images: AskAlive = nobody_to_a
 def list_entries(cache: Cache) -> list[Entry]:
     """Everything that takes room."""
     found: list[Entry] = []
+    current = cache.artefacts.name.removesuffix(INTERRUPTIBLE)
     for directory in _entries(cache.directory):
         if directory.name == LAYERS:
             found += _list_layers(cache)
         elif directory.is_dir(follow_symlinks=False):
-            found += _list_artefacts(Path(directory), is_current=Path(directory) == cache.artefacts)
+            is_current = directory.name.removesuffix(INTERRUPTIBLE) == current
+            found += _list_artefacts(Path(directory), is_current=is_current)
     return found
 
 

@@ -103,14 +103,14 @@ def _verify_or_compile(
             binary = source.read(limits.memory_bytes)
             if _digest_of(binary) != digest:
                 raise InvalidArgumentError("the module changed while it was read")
-            compiled = _compile(binary, limits)
+            compiled = _compile(binary, limits, interruptible=cache.interruptible)
             artefact = entry.finish(compiled.kind, compiled.artefact, len(binary), source.image)
         return _Made(artefact, is_new=True, removed=tuple(entry.removed))
 
 
-def _compile(binary: bytes, limits: CompileLimits) -> Compiled:
+def _compile(binary: bytes, limits: CompileLimits, *, interruptible: bool) -> Compiled:
     try:
-        return compile_module(binary)
+        return compile_module(binary, interruptible=interruptible)
     except ResourceExhaustedError as error:
         raise _too_little_memory(error, limits) from error
 

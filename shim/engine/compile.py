@@ -25,8 +25,12 @@ class Compiled:
     artefact: bytes | bytearray
 
 
-def compile_module(binary: bytes) -> Compiled:
+def compile_module(binary: bytes, *, interruptible: bool = False) -> Compiled:
     """Compile a module or component, in the binary or the text format.
+
+    Args:
+        binary: it.
+        interruptible: whether it is to be for `serving_engine`, whatever it exports.
 
     Raises:
         InvalidArgumentError: it is no Wasm, or wasmtime refuses it; the text says why.
@@ -34,7 +38,7 @@ def compile_module(binary: bytes) -> Compiled:
         ResourceExhaustedError: the kernel gives this process no more memory.
     """
     try:
-        return _compile(binary)
+        return _compile(binary, interruptible=interruptible)
     except wasmtime.WasmtimeError as error:
         reason = str(error).strip()
         if "os error 12" in reason:
@@ -42,7 +46,8 @@ def compile_module(binary: bytes) -> Compiled:
         raise InvalidArgumentError(f"wasmtime refuses the module: {reason}") from error
 
 
-def _compile(binary: bytes) -> Compiled:
+def _compile(binary: bytes, *, interruptible: bool) -> Compiled:
+    new_compiler = new_serving_compiler if interruptible else new_engine
     kind = sniff(binary)
     if kind is Kind.TEXT:
         binary = bytes(wasmtime.wat2wasm(binary))
@@ -50,13 +55,13 @@ def _compile(binary: bytes) -> Compiled:
     if kind is None:
         raise InvalidArgumentError("the file is no Wasm module, no component and no .wat text")
     if kind is Kind.MODULE:
-        return Compiled(kind, wasmtime.Module(new_engine(), binary).serialize())
+        return Compiled(kind, wasmtime.Module(new_compiler(), binary).serialize())
     names = component_names(binary)
     _refuse_wasi_0_3(names)
     if any(name.startswith(HANDLER) for name in names.exports):
         compiled = component.Component(new_serving_compiler(), binary)
         return Compiled(Kind.SERVICE, compiled.serialize())
-    return Compiled(kind, component.Component(new_engine(), binary).serialize())
+    return Compiled(kind, component.Component(new_compiler(), binary).serialize())
 
 
 def _refuse_wasi_0_3(names: ComponentNames) -> None:

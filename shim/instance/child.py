@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from shim.config import Http
+from shim.engine.cgi.routes import Route
 from shim.engine.run import Instance, Program
 from shim.errdefs import InternalError
 from shim.instance.messages import ADOPTED, START, Failed, Forked, Message, Ready, encode
@@ -34,8 +35,9 @@ class InstanceSpec:
     """Everything that an instance is made of.
 
     `terminal`: its stdio is a terminal, which it is to control. `namespace_fds` are those that the
-    plan joins by descriptor; with `http`, the program is served. Without a program, it is the first
-    process of a new pid namespace, holds that for others, and ends when the shim hangs up.
+    plan joins by descriptor; with `http`, the program is served, with `cgi` as CGI on that route.
+    Without a program, it is the first process of a new pid namespace, holds that for others, and
+    ends when the shim hangs up.
     """
 
     engine: Any
@@ -45,6 +47,7 @@ class InstanceSpec:
     terminal: bool = False
     namespace_fds: Sequence[int] = ()
     http: Http | None = None
+    cgi: Route | None = None
 
 
 def run_instance(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int]) -> NoReturn:
@@ -81,7 +84,7 @@ def _load(spec: InstanceSpec) -> "Instance | Server | None":
     # Here and nowhere else, because it brings threads, which no process that forks may have.
     from shim.serve.server import Server  # noqa: PLC0415
 
-    return Server.load(spec.program, spec.http)
+    return Server.load(spec.program, spec.http, spec.cgi)
 
 
 def _become_own_process(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int]) -> None:

@@ -14,6 +14,7 @@ from shim.aot.source import ModuleSource
 from shim.content import trees
 from shim.content.quick import ask_digest, ask_target
 from shim.content.source import Choose, ImageSource, Origin, Resolved
+from shim.engine.cgi.routes import cgi_route
 from shim.errdefs import InvalidArgumentError, NoArtifactError, ShimError
 from shim.oci.artifact import Artifact
 from shim.oci.choose import MODULE_ANNOTATION, Choice, choose_module
@@ -157,17 +158,19 @@ class Images:
             return choose_module(artifact, process.args, process.env, spec.annotations)
 
         try:
-            return await self._load(container.id, choose)
+            is_cgi = cgi_route(spec.annotations) is not None
+            return await self._load(container.id, choose, interruptible=is_cgi)
         except NoArtifactError:
             return None
 
-    async def _load(self, container_id: str, choose: Choose) -> WasmImage:
+    async def _load(self, container_id: str, choose: Choose, *, interruptible: bool) -> WasmImage:
         origin = Origin(self._node.address, self._node.namespace, container_id)
         cache = self._instances.cache
         target = await ask_target(origin)
         source = ImageSource(origin, choose, cache, target)
         try:
-            resolved = source.adopt(await self._instances.load(source))
+            loaded = await self._instances.load(source, interruptible=interruptible)
+            resolved = source.adopt(loaded)
         except ShimError as error:
             if target is None or isinstance(error, NoArtifactError):
                 raise

@@ -20,6 +20,7 @@ from shim.aot.limits import CompileLimits
 from shim.aot.source import Loaded, ModuleSource
 from shim.cgroup import Cgroup
 from shim.content.alive import ask_alive
+from shim.engine.cgi.routes import Route, cgi_route
 from shim.engine.run import Program
 from shim.errdefs import FailedPreconditionError, ShimError, StaleArtefactError
 from shim.instance.child import InstanceSpec
@@ -93,15 +94,17 @@ class WasmInstances:
             in_background=compile_in_background,
         )
 
-    async def load(self, source: ModuleSource) -> Loaded:
+    async def load(self, source: ModuleSource, *, interruptible: bool = False) -> Loaded:
         """The compiled artefact of a module.
 
         Raises:
             ShimError: why there is none.
         """
-        node = self._node
+        node, cache = self._node, self.cache
+        if interruptible:
+            cache = cache.of_interruptible()
         return await load_artefact(
-            source, self.cache, self._limits, node.reaper, partial(ask_alive, node.address)
+            source, cache, self._limits, node.reaper, partial(ask_alive, node.address)
         )
 
     async def create(
@@ -121,7 +124,8 @@ class WasmInstances:
         plan = build_plan(container.spec, container.rootfs)
         container.cgroup.create(container.spec.resources)
         try:
-            jail = _Jail(container, container.spec.process, plan)
+            cgi = cgi_route(container.spec.annotations)
+            jail = _Jail(container, container.spec.process, plan, cgi=cgi)
             init = await self._make(WasmInit, wasm, jail, streams, terminal)
             if container.spec.hooks:
                 await self._run_hooks(container, init)
@@ -196,7 +200,7 @@ class WasmInstances:
         streams: ChildFds,
         terminal: Terminal | None,
     ) -> _P:
-        artefact = await self._artefact(wasm)
+        artefact = await self._artefact(wasm, jail)
         if terminal is not None:
             terminal.open_pty()
         try:
@@ -210,7 +214,7 @@ class WasmInstances:
                 error=str(error),
             )
             self.cache.drop(artefact)
-            return await self._fork(kind, wasm, jail, await self._artefact(wasm), streams)
+            return await self._fork(kind, wasm, jail, await self._artefact(wasm, jail), streams)
 
     async def _fork(
         self,
@@ -222,7 +226,10 @@ class WasmInstances:
     ) -> _P:
         process, cgroup = jail.process, jail.container.cgroup
         http, env = None, process.env
-        if artefact.kind is Kind.SERVICE and wasm.function is None:
+        answers = artefact.kind is Kind.SERVICE and wasm.function is None
+        # A component that answers by itself is no CGI program, whatever its pod's others are.
+        cgi = None if artefact.kind is Kind.SERVICE else jail.cgi
+        if answers or cgi is not None:
             annotations = jail.container.spec.annotations
             http, env = http_options(self._node.config.http, annotations, env)
         program = Program(
@@ -242,6 +249,7 @@ class WasmInstances:
             terminal=isinstance(streams, Terminal),
             namespace_fds=jail.namespace_fds,
             http=http,
+            cgi=cgi,
         )
         made = await kind.create(spec, streams.child_fds, cgroup, self._node.reaper)
         streams.close_child_fds()
@@ -253,9 +261,9 @@ class WasmInstances:
         limit = self._node.config.keyvalue.max_value_bytes
         return guest_options(jail.container.spec.annotations, limit)
 
-    async def _artefact(self, wasm: WasmProgram) -> Artefact:
+    async def _artefact(self, wasm: WasmProgram, jail: "_Jail") -> Artefact:
         try:
-            loaded = await self.load(wasm.source)
+            loaded = await self.load(wasm.source, interruptible=jail.cgi is not None)
         except ShimError as error:
             raise type(error)(f"{wasm.name}: {error}") from error
         return loaded.artefact
@@ -263,12 +271,13 @@ class WasmInstances:
 
 @dataclass(frozen=True, slots=True)
 class _Jail:
-    """Where an instance goes, and as what."""
+    """Where an instance goes, and as what; `cgi`: for each request on this route."""
 
     container: WasmContainer
     process: Process
     plan: JailPlan
     namespace_fds: Sequence[int] = ()
+    cgi: Route | None = None
 
 
 @contextlib.contextmanager

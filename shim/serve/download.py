@@ -35,6 +35,9 @@ class Broken(Exception):  # noqa: N818 - what the client sees
 class Download:
     """The answer to one request."""
 
+    # whether the guest's header has to be taken from the sink, too
+    header_in_body = False
+
     def __init__(
         self,
         connection: socket.socket,
@@ -52,6 +55,7 @@ class Download:
         self._message = message
         self._exchange = exchange
         self._sink = sink
+        self._options = options
         self._limit = options.max_response_bytes
         self._memory = options.memory_bytes
         self._log = log
@@ -65,7 +69,7 @@ class Download:
 
     def register(self, poll: "select.poll") -> None:
         """Wait for the guest, if it is its turn."""
-        if not self._out and self.head is not None:
+        if not self._out and (self.head is not None or self.header_in_body):
             poll.register(self._sink, select.POLLIN)
 
     def send_continue(self) -> None:

@@ -14,9 +14,12 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from shim.config import Http
+from shim.engine.cgi.routes import Route
+from shim.engine.cgi.service import CgiService
 from shim.engine.guest import GuestFailure, Program, check_texts
 from shim.engine.http.service import Service
 from shim.errdefs import PermissionDeniedError
+from shim.serve.cgi_download import CgiDownload
 from shim.serve.channels import Channels
 from shim.serve.connection import Connection
 from shim.serve.options import parse_address
@@ -30,27 +33,33 @@ _EXIT_STATUS_NOT_LINKED = 137
 
 
 class Server:
-    """One component, served in one process (as `shim.engine.run.Instance`)."""
+    """One program, served in one process (as `shim.engine.run.Instance`)."""
 
-    def __init__(self, options: Http, service: Service, channels: Channels) -> None:
-        self._options = options
-        self._service = service
-        self._channels = channels
-        self._shared = Shared(options, service, channels)
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._options = shared.options
         self._connections: dict[Connection, None] = {}
         self._stopping = False
 
     @classmethod
-    def load(cls, program: Program, options: Http) -> "Server":
+    def load(cls, program: Program, options: Http, route: Route | None = None) -> "Server":
         """Map the artefact and make what the jail forbids; before the jail.
+
+        Args:
+            program: a component that answers by itself, or a CGI program.
+            options: how it is served.
+            route: what a CGI program answers.
 
         Raises:
             InvalidArgumentError: an argument or variable cannot be given to a guest.
             StaleArtefactError: wasmtime refuses the artefact, or it is gone.
         """
         check_texts(program)
-        service = Service(program, options.memory_bytes)
-        return cls(options, service, Channels(options.concurrency))
+        if route is None:
+            service = Service(program, options.memory_bytes)
+            return cls(Shared(options, service, Channels(options.concurrency)))
+        cgi = CgiService(program, options.memory_bytes, route)
+        return cls(Shared(options, cgi, Channels(options.concurrency), CgiDownload))
 
     def prepare(self) -> None:
         """Make everything that all requests share; in the jail, and without running guest code.
@@ -58,7 +67,7 @@ class Server:
         Raises:
             PermissionDeniedError: the root directory cannot be opened.
         """
-        self._channels.enter()
+        self._shared.channels.enter()
         try:
             os.close(os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         except OSError as error:
@@ -70,7 +79,7 @@ class Server:
     def run(self) -> int:
         """Serve until a signal says to stop and every request is answered; the exit status."""
         try:
-            self._service.prepare()
+            self._shared.service.prepare()
         except GuestFailure as failure:
             self._shared.log(str(failure))
             return _EXIT_STATUS_NOT_LINKED

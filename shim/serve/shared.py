@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from shim.config import Http
 from shim.engine.http.exchange import Exchange
 from shim.serve.channels import Channels
+from shim.serve.download import Download
 
 if TYPE_CHECKING:
     from shim.serve.transaction import Transaction
@@ -33,7 +34,10 @@ EXIT_STATUS_STUCK = 1
 
 
 class Service(Protocol):
-    """What answers: `shim.engine.http.service.Service`."""
+    """What answers: a component's own handler, or a CGI program."""
+
+    def prepare(self) -> None:
+        """Link what all requests share; raises `GuestFailure`."""
 
     def handle(self, exchange: Exchange) -> None:
         """Run a guest."""
@@ -45,8 +49,15 @@ class Service(Protocol):
 class Shared:
     """One server's."""
 
-    def __init__(self, options: Http, service: Service, channels: Channels) -> None:
+    def __init__(
+        self,
+        options: Http,
+        service: Service,
+        channels: Channels,
+        download: type[Download] = Download,
+    ) -> None:
         self.options = options
+        self.download = download
         self.service = service
         self.channels = channels
         self.draining = False

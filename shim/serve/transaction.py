@@ -12,12 +12,13 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from shim.engine.http.exchange import BodyError, Exchange, Request
+from shim.engine.http.exchange import Address, BodyError, Exchange, Request
 from shim.engine.http.fields import Field
 from shim.serve.channels import Channel
-from shim.serve.download import Broken, Download
+from shim.serve.download import Broken
 from shim.serve.request import BadRequest, Message, RequestReader
 from shim.serve.response import Framing
 from shim.serve.shared import Shared
@@ -67,9 +68,10 @@ class Transaction:
             body=body,
             source=channel.source,
             sink=channel.sink,
+            protocol=b"HTTP/1.1" if message.is_http_1_1 else b"HTTP/1.0",
         )
         self.exchange = Exchange(request, self)
-        self._download = Download(
+        self._download = shared.download(
             connection, message, self.exchange, self._sink, shared.options, self._log
         )
 
@@ -99,8 +101,11 @@ class Transaction:
             self._log(trap)
 
     def is_waiting(self) -> bool:
-        """Whether an answer has been there to send at each of the last few times of asking."""
-        if self.exchange.answer is not None:
+        """Whether an answer has been there to send at each of the last few times of asking.
+
+        Of a guest whose header is still in its pipe, nobody knows: it may be.
+        """
+        if self.exchange.answer is not None or self._download.header_in_body:
             self._noticed += 1
         return self._noticed > _LOOKS
 
@@ -129,6 +134,10 @@ class Transaction:
         self._sink_opened.set()
         if self._upload is not None:
             self._upload.opened.set()
+
+    def ends(self) -> tuple[Address, Address]:
+        """See `Peer`."""
+        return _address(self._connection.getpeername), _address(self._connection.getsockname)
 
     def wants_body(self) -> None:
         """See `Peer`."""
@@ -271,3 +280,12 @@ class Transaction:
     def _log(self, text: str) -> None:
         target = self._message.target[:200].decode()
         self._shared.log(f"{self._message.method.decode()} {target}: {text}")
+
+
+def _address(ask: Callable[[], Sequence[Any]]) -> Address:
+    try:
+        host, port = ask()[:2]
+    except OSError:
+        # The client has gone.
+        return "", 0
+    return host, port

@@ -33,9 +33,9 @@ class Ended:
     stderr: str
 
 
-def new_cache(directory: Path, max_bytes: int = LARGE) -> Cache:
+def new_cache(directory: Path, max_bytes: int = LARGE, *, interruptible: bool = False) -> Cache:
     """A cache for the engine as it is."""
-    return Cache(directory, max_bytes, compatibility_key())
+    return Cache(directory, max_bytes, compatibility_key(), interruptible=interruptible)
 
 
 def write_module(folder: Path, module: str | bytes | Path, name: str = "app.wasm") -> Path:

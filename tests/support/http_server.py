@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shim.config import Http
+from shim.engine.cgi.routes import Route
 from shim.stores.options import NOTHING_GIVEN, GuestOptions
 from tests.support import engine_runs
 
@@ -103,17 +104,22 @@ def serving(
     env: tuple[str, ...] = (),
     root: Path | None = None,
     given: GuestOptions = NOTHING_GIVEN,
+    cgi: str | None = None,
+    args: tuple[str, ...] = (),
+    function: str | None = None,
     **options: Any,
 ) -> Iterator[Serving]:
-    """A server for a module's text or file; killed at the end if it still runs."""
-    cache = engine_runs.new_cache(folder / "cache")
+    """A server for a module's text or file, with `cgi` on that route; killed at the end if it
+    still runs."""
+    cache = engine_runs.new_cache(folder / "cache", interruptible=cgi is not None)
     artefact = engine_runs.load(engine_runs.write_module(folder, module), cache)
-    program = replace(engine_runs.program(artefact, env=env), given=given)
+    program = engine_runs.program(artefact, *args, function=function, env=env)
+    program = replace(program, given=given)
     log = folder / "log"
     wanted = replace(Http(listen=LISTEN), **options)
     pid = os.fork()
     if pid == 0:
-        _be_server(program, wanted, log, root)
+        _be_server(program, wanted, Route(cgi) if cgi else None, log, root)
     served = Serving(pid, 0, log)
     try:
         deadline = time.monotonic() + _START_S
@@ -135,7 +141,9 @@ def serving(
             os.waitpid(pid, 0)
 
 
-def _be_server(program: Any, options: Http, log: Path, root: Path | None) -> None:
+def _be_server(
+    program: Any, options: Http, route: Route | None, log: Path, root: Path | None
+) -> None:
     status = 199
     try:
         fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -146,7 +154,7 @@ def _be_server(program: Any, options: Http, log: Path, root: Path | None) -> Non
         os.environ["TOKIO_WORKER_THREADS"] = "1"
         from shim.serve.server import Server
 
-        server = Server.load(program, options)
+        server = Server.load(program, options, route)
         if root:
             os.chroot(root)
         server.prepare()

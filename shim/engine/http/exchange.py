@@ -12,6 +12,8 @@ from shim.engine.http.fields import Field, Fields
 from shim.engine.http.native import Scratch
 
 BodyState = str
+# a host, and a port
+Address = tuple[str, int]
 # of a body that the guest answers with
 UNUSED, OPEN, FINISHED, DROPPED = "unused", "open", "finished", "dropped"
 
@@ -46,6 +48,9 @@ class Peer(Protocol):
     def opened(self) -> None:
         """The guest's ends of the FIFOs are open."""
 
+    def ends(self) -> tuple[Address, Address]:
+        """The client's address, and ours."""
+
     def ended(self) -> None:
         """The guest has ended, and said all that it is going to say."""
 
@@ -64,6 +69,7 @@ class Request:
     body: bytes | None
     source: bytes
     sink: bytes
+    protocol: bytes = b"HTTP/1.1"
 
 
 @dataclass(slots=True)

@@ -69,6 +69,14 @@ wasi_preopen = _bind(_holding, "wasi_config_preopen_dir", c_bool, _P, c_char_p, 
 instantiate = _bind(_releasing, "wasmtime_component_linker_instantiate", _P, _P, _P, _P, _P)
 get_function = _bind(_holding, "wasmtime_component_instance_get_func", c_bool, _P, _P, _P, _P)
 call = _bind(_releasing, "wasmtime_component_func_call", _P, _P, _P, _P, c_size_t, _P, c_size_t)
+module_instantiate = _bind(_releasing, "wasmtime_linker_instantiate", _P, _P, _P, _P, _P, _P)
+module_export = _bind(
+    _holding, "wasmtime_instance_export_get", c_bool, _P, _P, c_char_p, c_size_t, _P
+)
+module_call = _bind(_releasing, "wasmtime_func_call", _P, _P, _P, _P, c_size_t, _P, c_size_t, _P)
+error_exit_status = _bind(_holding, "wasmtime_error_exit_status", c_bool, _P, _P)
+trap_message = _bind(_holding, "wasm_trap_message", None, _P, _P)
+trap_delete = _bind(_holding, "wasm_trap_delete", None, _P)
 add_function = _bind(
     _holding, "wasmtime_component_linker_instance_add_func", _P, _P, c_char_p, c_size_t, _P, _P, _P
 )
@@ -117,6 +125,26 @@ def take_error(error: int) -> str:
     text = _text(vector[1], vector[0]).decode(errors="replace")
     bytes_delete(vector)
     error_delete(error)
+    return text
+
+
+def take_exit_status(error: int) -> int | None:
+    """The status with which the guest ended by itself; the error is freed, unless it is another."""
+    status = ctypes.c_int()
+    if not error_exit_status(error, ctypes.addressof(status)):
+        return None
+    error_delete(error)
+    return status.value
+
+
+def take_trap(trap: int) -> str:
+    """The text of a trap, which is freed."""
+    vector = (c_size_t * 2)()
+    trap_message(trap, vector)
+    # with the end of a C string
+    text = _text(vector[1], vector[0]).rstrip(b"\0").decode(errors="replace")
+    bytes_delete(vector)
+    trap_delete(trap)
     return text
 
 

@@ -155,3 +155,18 @@ def test_debris_of_dead_loaders_goes(tmp_path: Path) -> None:
         f"{'e' * 64}.json",
     }
     assert cache.lookup("1" * 64) == artefact
+
+
+def test_interruptible_artefacts_are_others_of_the_same_cache(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", 1 << 30, "key")
+    other = cache.of_interruptible()
+    assert (cache.interruptible, other.interruptible) == (False, True)
+    first = store(cache, 1, 1)
+    assert other.lookup(first.digest) is None
+    second = store(other, 1, 2)
+    found = cache.lookup(first.digest)
+    assert found is not None
+    assert found.path != second.path
+    assert [entry.is_current for entry in list_entries(cache)] == [True, True]
+    evict(Cache(tmp_path / "cache", 1, "key"), first)
+    assert (first.path.exists(), second.path.exists()) == (True, False)

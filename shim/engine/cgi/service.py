@@ -1,0 +1,123 @@
+"""A program that answers HTTP requests as CGI: each by an instance of its own.
+
+Rules: as in `shim.engine.http.service`, whose place this takes. The answer's header is a part of
+what the program prints, and not looked at here.
+"""
+
+import ctypes
+import itertools
+
+import wasmtime
+
+from shim.engine.cgi.guests import ComponentProgram, Guest, ModuleProgram
+from shim.engine.cgi.routes import Route
+from shim.engine.cgi.variables import Target, arguments, find_target, variables
+from shim.engine.guest import Program, environment, reason_of
+from shim.engine.http import native as n
+from shim.engine.http.exchange import Answer, Exchange, Response
+from shim.engine.http.fields import Fields
+from shim.engine.http.linker import LIVE, serving_host
+from shim.errdefs import StaleArtefactError
+from shim.wasm.binary import Kind
+
+_UNLIMITED = -1
+
+
+class CgiService:
+    """One program, from its artefact to its answers."""
+
+    def __init__(self, program: Program, memory_bytes: int, route: Route) -> None:
+        """Map the artefact, which is an interruptible one.
+
+        Args:
+            program: what is run for each request.
+            memory_bytes: what each linear memory of an instance may grow to.
+            route: which requests; all others are answered with 404.
+
+        Raises:
+            StaleArtefactError: wasmtime refuses the artefact, or it is gone.
+        """
+        self._host = serving_host()
+        engine = self._host.engine
+        kind = ModuleProgram if program.kind is Kind.MODULE else ComponentProgram
+        try:
+            self._guest: Guest = kind(engine, program)
+        except wasmtime.WasmtimeError as error:
+            raise StaleArtefactError(
+                f"cannot load the artefact {program.artefact}: {error}; it has to be compiled again"
+            ) from error
+        self._route = route
+        self._memory_bytes = memory_bytes
+        self._arguments = program.args[1:]
+        self._variables = environment(program)
+        self._numbers = itertools.count(1)
+        self._engine_at = n.address(engine)
+        self._epoch_at = ctypes.cast(self._host.epoch, ctypes.c_void_p).value or 0
+
+    def prepare(self) -> None:
+        """Link everything that is the same for all requests; runs no guest code.
+
+        Raises:
+            GuestFailure: it cannot be linked, or is no program.
+        """
+        self._guest.prepare()
+
+    def handle(self, exchange: Exchange) -> None:
+        """Run a guest for one request; what became of it is in the exchange."""
+        target = find_target(exchange.request, self._route)
+        if isinstance(target, int):
+            exchange.answer = Answer(Response(Fields(), target))
+            exchange.peer.ended()
+            return
+        number = next(self._numbers)
+        store = n.store_new(self._engine_at, number, None)
+        LIVE[number] = exchange
+        try:
+            context = n.store_context(store)
+            try:
+                self._furnish(store, context, number, exchange, target)
+                exchange.peer.opened()
+                if exchange.request.body is None:
+                    # Nobody tells when the program reads.
+                    exchange.peer.wants_body()
+                exchange.trap = self._guest.run(context)
+            except wasmtime.WasmtimeError as error:
+                exchange.trap = reason_of(error)
+            # Before the instance is taken apart, which takes a while.
+            exchange.peer.ended()
+        finally:
+            self._guest.forget(number)
+            del LIVE[number]
+            n.store_delete(store)
+
+    def tick(self) -> None:
+        """Let every running guest look whether it must stop."""
+        self._host.engine.increment_epoch()
+
+    def _furnish(
+        self, store: int, context: int, number: int, exchange: Exchange, target: Target
+    ) -> None:
+        n.store_limiter(store, self._memory_bytes, *[_UNLIMITED] * 4)
+        n.epoch_callback(store, self._epoch_at, number, None)
+        n.set_epoch_deadline(context, 1)
+        wasi, request = n.wasi_new(), exchange.request
+        if request.body is None:
+            opened = n.wasi_stdin_file(wasi, request.source)
+        else:
+            vector = (ctypes.c_size_t * 2)()
+            n.bytes_new(vector, len(request.body), request.body)
+            n.wasi_stdin_bytes(wasi, vector)
+            opened = True
+        opened = opened and n.wasi_stdout_file(wasi, request.sink)
+        n.wasi_inherit_stderr(wasi)
+        argv = arguments(target, self._arguments)
+        pairs = variables(request, target, self._route, exchange.peer.ends(), self._variables)
+        texts = ctypes.c_char_p * len(pairs)
+        names, values = zip(*pairs, strict=True)
+        told = n.wasi_argv(wasi, len(argv), (ctypes.c_char_p * len(argv))(*argv))
+        told = told and n.wasi_env(wasi, len(pairs), texts(*names), texts(*values))
+        opened = opened and n.wasi_preopen(wasi, b"/", b"/", True)  # noqa: FBT003 (the C API's)
+        if not opened or not told:
+            n.wasi_delete(wasi)
+            raise wasmtime.WasmtimeError("cannot open the root directory, or a body's FIFO")
+        n.check(n.set_wasi(context, wasi))
