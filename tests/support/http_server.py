@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shim.config import Http
+from shim.outbound.policy import OPEN, Policy
 from shim.stores.options import NOTHING_GIVEN, GuestOptions
 from tests.support import engine_runs
 
@@ -103,12 +104,13 @@ def serving(
     env: tuple[str, ...] = (),
     root: Path | None = None,
     given: GuestOptions = NOTHING_GIVEN,
+    outbound: Policy = OPEN,
     **options: Any,
 ) -> Iterator[Serving]:
     """A server for a module's text or file; killed at the end if it still runs."""
     cache = engine_runs.new_cache(folder / "cache")
     artefact = engine_runs.load(engine_runs.write_module(folder, module), cache)
-    program = replace(engine_runs.program(artefact, env=env), given=given)
+    program = replace(engine_runs.program(artefact, env=env), given=given, outbound=outbound)
     log = folder / "log"
     wanted = replace(Http(listen=LISTEN), **options)
     pid = os.fork()

@@ -9,7 +9,6 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import wasmtime
 from wasmtime import component
 
 from shim.engine.config import serving_engine
@@ -51,14 +50,12 @@ class Host:
                     self._add_resource(types, name, kind)
                 for name, function in FUNCTIONS.items():
                     self._add_function(types, name, function)
-                for name in outgoing.UNREACHABLE:
-                    self._add_function(types, name, _unreachable)
             with root.add_instance(_OUTGOING) as handler:
-                self._add_function(handler, outgoing.HANDLE, outgoing.refuse)
+                self._add_function(handler, outgoing.HANDLE, outgoing.send)
 
     def missing(self, imports: Mapping[str, Any]) -> list[str]:
         """What of a component's imports nobody provides: interfaces, or functions of wasi:http."""
-        known = {*KINDS, *FUNCTIONS, *outgoing.UNREACHABLE}
+        known = {*KINDS, *FUNCTIONS}
         names = [name for name in imports if name not in INTERFACES and not is_provided(name)]
         for name, item in imports.items():
             if name.startswith(_TYPES.rpartition(".")[0]):
@@ -133,7 +130,3 @@ def _epoch(_: int, data: int, ticks: int, kind: int) -> int | None:
 
 def _get_stdout(x: Exchange, _: int, out: int) -> None:
     x.scratch.put_native(out, x.native("err"))
-
-
-def _unreachable(_: Exchange, __: int, ___: int) -> None:
-    raise wasmtime.WasmtimeError("no request was sent")

@@ -31,6 +31,7 @@ from shim.engine.interfaces.provider import Provider, stores_of
 from shim.errdefs import StaleArtefactError
 
 _HANDLER = "wasi:http/incoming-handler@0.2."
+_OUTGOING = "wasi:http/outgoing-handler@0.2."
 _UNLIMITED = -1
 
 
@@ -58,6 +59,7 @@ class Service:
                 f"cannot load the artefact {program.artefact}: {error}; it has to be compiled again"
             ) from error
         self._stores = stores_of(program, self._component, self._engine)
+        self._outbound = outbound_of(program, self._component, self._engine)
         self._program = program
         self._memory_bytes = memory_bytes
         self._numbers = itertools.count(1)
@@ -121,6 +123,8 @@ class Service:
             exchange.peer.ended()
         finally:
             exchange.native = None
+            if exchange.calls is not None:
+                exchange.calls.close()
             self._provider.forget(number)
             del LIVE[number]
             n.store_delete(store)
@@ -158,6 +162,8 @@ class Service:
         helper = _bindings.wasmtime_component_instance_t()
         n.check(n.instantiate(at.helper_linker, context, at.helper, ctypes.addressof(helper)))
         exchange.native = _Streams(context, helper, at.exports)
+        if self._outbound is not None:
+            exchange.calls = self._outbound.calls(context, lambda: exchange.peer.stop is not None)
         instance = _bindings.wasmtime_component_instance_t()
         n.check(n.instantiate(at.linker, context, at.component, ctypes.addressof(instance)))
         function = _bindings.wasmtime_component_func_t()
@@ -173,6 +179,15 @@ class Service:
         finally:
             n.value_delete(first)
             n.value_delete(second)
+
+
+def outbound_of(program: Program, guest: component.Component, engine: wasmtime.Engine) -> Any:
+    """What a component needs that can make requests, or None; called before the jail."""
+    if not any(name.startswith(_OUTGOING) for name in guest.type.imports(engine)):
+        return None
+    from shim.engine.http.calls import Outbound  # noqa: PLC0415 (it brings TLS and threads)
+
+    return Outbound(program.outbound, dict(environment(program)), engine)
 
 
 class _Streams:
