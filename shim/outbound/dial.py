@@ -61,10 +61,9 @@ class Dialer:
                 f"{target.scheme}://{target.authority} is not in the pod's allowed-outbound-hosts"
                 f" ({'self' if to_self else f'{target.scheme}://{target.authority}'} would be)",
             )
+        context = self._tls() if target.scheme == "https" else None
         connection = self._connect_first(self._addresses(target), target, timeout_s)
-        if target.scheme == "http":
-            return connection
-        return self._secured(connection, target)
+        return connection if context is None else _secured(connection, context, target)
 
     def _addresses(self, target: Target) -> list[tuple[int, Any]]:
         try:
@@ -110,20 +109,6 @@ class Dialer:
         case = _CASES.get(number or 0, b"destination-unavailable")
         raise DialError(case, f"{target.authority}: {failed}") from failed
 
-    def _secured(self, connection: socket.socket, target: Target) -> socket.socket:
-        try:
-            return self._tls().wrap_socket(connection, server_hostname=target.host)
-        except ssl.SSLCertVerificationError as error:
-            connection.close()
-            reason = f"{target.authority}: {error.verify_message}"
-            raise DialError(b"TLS-certificate-error", reason) from error
-        except TimeoutError as error:
-            connection.close()
-            raise DialError(b"connection-timeout", f"{target.authority}: no TLS in time") from error
-        except (ssl.SSLError, OSError) as error:
-            connection.close()
-            raise DialError(b"TLS-protocol-error", f"{target.authority}: {error}") from error
-
     def _tls(self) -> ssl.SSLContext:
         with self._lock:
             if self._context is None:
@@ -135,6 +120,21 @@ class Dialer:
                     raise DialError(b"configuration-error", reason) from error
                 self._context.set_alpn_protocols(["http/1.1"])
             return self._context
+
+
+def _secured(connection: socket.socket, context: ssl.SSLContext, target: Target) -> socket.socket:
+    try:
+        return context.wrap_socket(connection, server_hostname=target.host)
+    except ssl.SSLCertVerificationError as error:
+        connection.close()
+        reason = f"{target.authority}: {error.verify_message}"
+        raise DialError(b"TLS-certificate-error", reason) from error
+    except TimeoutError as error:
+        connection.close()
+        raise DialError(b"connection-timeout", f"{target.authority}: no TLS in time") from error
+    except (ssl.SSLError, OSError) as error:
+        connection.close()
+        raise DialError(b"TLS-protocol-error", f"{target.authority}: {error}") from error
 
 
 def _address(text: str) -> IpAddress:
