@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from shim.errdefs import InvalidArgumentError
+from shim.outbound.policy import METADATA, check_settings
 
 DEFAULT_PATH = "/etc/tandem/config.toml"
 PATH_VARIABLE = "TANDEM_CONFIG"
@@ -69,6 +70,15 @@ class Linux:
 
 
 @dataclass(frozen=True, slots=True)
+class Outbound:
+    """Requests that guests make: networks that none of them may reach, whatever its pod says, and
+    whether one whose pod says nothing may reach all others (`allow`) or none (`deny`)."""
+
+    block: tuple[str, ...] = METADATA
+    default: str = "allow"
+
+
+@dataclass(frozen=True, slots=True)
 class Shim:
     """How containerd talks to a pod's shim: one of `TRANSPORTS`."""
 
@@ -109,6 +119,7 @@ class Config:
     images: Images = Images()
     keyvalue: Keyvalue = Keyvalue()
     linux: Linux = Linux()
+    outbound: Outbound = Outbound()
     shim: Shim = Shim()
 
 
@@ -176,6 +187,8 @@ def config_of(document: Mapping[str, object], *, name: str) -> Config:
             raise InvalidArgumentError(f"configuration {name}: [{section}] is not a table")
         changed = _section(getattr(config, section), values, f"configuration {name}: [{section}]")
         config = replace(config, **{section: changed})
+    outbound = config.outbound
+    check_settings(outbound.block, outbound.default, f"configuration {name}: [outbound]")
     if config.shim.transport not in TRANSPORTS:
         raise InvalidArgumentError(
             f"configuration {name}: [shim] transport is {config.shim.transport[:40]!r}:"
@@ -185,12 +198,23 @@ def config_of(document: Mapping[str, object], *, name: str) -> Config:
 
 
 def _section(defaults: Any, values: Mapping[str, object], where: str) -> Any:
+    changed: dict[str, Any] = {}
     for key, value in values.items():
         known = getattr(defaults, key, None) if not key.startswith("_") else None
         if known is None:
             raise InvalidArgumentError(f"{where} has an unknown key {key!r}")
+        if isinstance(known, tuple):
+            changed[key] = _texts(value, f"{where} {key}")
+            continue
         if type(value) is not type(known):
             raise InvalidArgumentError(f"{where} {key} must be a {type(known).__name__}")
         if value == "" or (type(value) is int and value <= 0):
             raise InvalidArgumentError(f"{where} {key} must not be empty, zero or negative")
-    return replace(defaults, **values)
+        changed[key] = value
+    return replace(defaults, **changed)
+
+
+def _texts(value: object, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise InvalidArgumentError(f"{where} must be a list of strings")
+    return tuple(value)

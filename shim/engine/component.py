@@ -1,6 +1,9 @@
 """A component with WASI 0.2: commands (`wasi:cli/run`) and named functions."""
 
+import contextlib
+import os
 from collections.abc import Iterable
+from typing import Any
 
 import wasmtime
 from wasmtime import component
@@ -20,7 +23,22 @@ from shim.engine.linkers import component_linker, new_component_linker
 from shim.wasm.binary import Kind
 
 _RUN = "wasi:cli/run@0.2."
+_OUTGOING = "wasi:http/outgoing-handler@0.2."
 _NEVER = 1 << 62
+_DENIAL = (
+    b"tandem: request refused: HTTP-request-denied: a command cannot make requests where"
+    b" allowed-outbound-hosts or the node's [outbound] says which; only components that serve can\n"
+)
+
+
+def _deny(store: wasmtime.Store, request: component.ResourceAny, options: object) -> Any:
+    """`outgoing-handler.handle`."""
+    for given in (request, options):
+        if isinstance(given, component.ResourceAny):
+            given.drop(store)
+    with contextlib.suppress(OSError):
+        os.write(2, _DENIAL)
+    return component.Variant("err", component.Variant("HTTP-request-denied"))
 
 
 class ComponentGuest:
@@ -31,6 +49,12 @@ class ComponentGuest:
         self._engine = engine
         self._component = component.Component.deserialize_file(engine, str(program.artefact))
         self._stores = stores_of(program, self._component, engine)
+        # Exactly as it is imported: wasmtime looks for that name first.
+        self._denied = tuple(
+            name
+            for name in self._component.type.imports(engine)
+            if name.startswith(_OUTGOING) and program.outbound.is_asked_for
+        )
 
     def prepare(self) -> None:
         """Build linker and store; runs no guest code."""
@@ -39,7 +63,7 @@ class ComponentGuest:
         if self._program.kind is Kind.SERVICE:
             # One of its functions, by name: nobody interrupts it.
             self._store.set_epoch_deadline(_NEVER)
-        self._linker = component_linker(self._engine)
+        self._linker = self._new_linker() if self._denied else component_linker(self._engine)
 
     def run(self) -> int:
         """Instantiate, call the function, and return the exit status.
@@ -104,7 +128,7 @@ class ComponentGuest:
             if not INTERFACES.keys() & imports.keys():
                 self._refuse_unknown(imports, error)
                 raise
-        linker = new_component_linker(self._engine)
+        linker = self._new_linker()
         self._provider = Provider(self._program.given, environment(self._program), self._stores)
         self._provider.link(linker, imports, self._engine)
         try:
@@ -112,6 +136,18 @@ class ComponentGuest:
         except wasmtime.WasmtimeError as error:
             self._refuse_unknown(imports, error)
             raise
+
+    def _new_linker(self) -> component.Linker:
+        linker = new_component_linker(self._engine)
+        if self._denied:
+            # wasmtime's own client asks nobody where it may go, so where somebody has to be asked
+            # there are no requests.
+            linker.allow_shadowing = True
+            with linker.root() as root:
+                for name in self._denied:
+                    with root.add_instance(name) as handler:
+                        handler.add_func("handle", _deny)
+        return linker
 
     def _refuse_unknown(self, imports: Iterable[str], error: wasmtime.WasmtimeError) -> None:
         unknown = [name for name in imports if name not in INTERFACES and not is_provided(name)]

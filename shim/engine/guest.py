@@ -11,6 +11,7 @@ from pathlib import Path
 import wasmtime
 
 from shim.errdefs import InvalidArgumentError, PermissionDeniedError
+from shim.outbound.policy import OPEN, Policy
 from shim.stores.options import NOTHING_GIVEN, GuestOptions
 from shim.wasm.binary import Kind
 
@@ -27,7 +28,8 @@ class Program:
     """What an instance runs: the artefact, the function, and what the guest is told.
 
     `kind` is MODULE or COMPONENT; `function` None means the module's own entry; `env` holds
-    `NAME=value` entries; `cwd` is an absolute path; `given` is what further interfaces offer it.
+    `NAME=value` entries; `cwd` is an absolute path; `given` is what further interfaces offer it,
+    `outbound` where its requests may go.
     """
 
     artefact: Path
@@ -37,6 +39,7 @@ class Program:
     env: tuple[str, ...]
     cwd: str
     given: GuestOptions = NOTHING_GIVEN
+    outbound: Policy = OPEN
 
 
 def check_texts(program: Program) -> None:

@@ -19,6 +19,7 @@ from shim.aot.entry import Artefact
 from shim.aot.limits import CompileLimits
 from shim.aot.source import Loaded, ModuleSource
 from shim.cgroup import Cgroup
+from shim.config import Http
 from shim.content.alive import ask_alive
 from shim.engine.cgi.routes import Route, cgi_route
 from shim.engine.run import Program
@@ -30,6 +31,7 @@ from shim.instance.process import WasmProcess
 from shim.jail import JailPlan, build_exec_plan, build_plan
 from shim.kernel import constants as c
 from shim.oci.spec import Process, Spec
+from shim.outbound.policy import Policy, policy_of
 from shim.pod.loading import load_artefact
 from shim.pod.node import Node
 from shim.pod.program import WasmProgram
@@ -240,6 +242,7 @@ class WasmInstances:
             env=env,
             cwd=process.cwd,
             given=self._given(jail, artefact),
+            outbound=self._outbound(jail, http),
         )
         spec = InstanceSpec(
             engine=self._node.engine,
@@ -260,6 +263,11 @@ class WasmInstances:
             return NOTHING_GIVEN
         limit = self._node.config.keyvalue.max_value_bytes
         return guest_options(jail.container.spec.annotations, limit)
+
+    def _outbound(self, jail: "_Jail", http: Http | None) -> Policy:
+        node = self._node.config.outbound
+        listen = None if http is None else http.listen
+        return policy_of(jail.container.spec.annotations, node.block, node.default, listen)
 
     async def _artefact(self, wasm: WasmProgram, jail: "_Jail") -> Artefact:
         try:

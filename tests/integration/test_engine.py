@@ -2,6 +2,7 @@
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from shim.engine.config import new_engine
 from shim.engine.run import Instance, Program
 from shim.errdefs import InvalidArgumentError, UnimplementedError
+from shim.outbound.policy import ANNOTATION, policy_of
 from shim.wasm.binary import Kind
 from tests.support import engine_runs, guests
 from tests.support.engine_runs import Ended, run_module
@@ -239,3 +241,13 @@ def test_component_fetches_over_http(tmp_path: Path) -> None:
     refused = engine_runs.run(new_engine(), engine_runs.program(artefact, "http://127.0.0.1:1/"))
     assert refused.status == 1
     assert "ConnectionRefused" in refused.stderr
+    policies = (
+        policy_of({ANNOTATION: "*://*:*"}, (), "allow"),
+        policy_of({}, ("10.0.0.0/8",), "allow"),
+    )
+    for asked in policies:
+        program = replace(engine_runs.program(artefact, url), outbound=asked)
+        denied = engine_runs.run(new_engine(), program)
+        assert denied.status == 1
+        assert "HTTP-request-denied: a command cannot make requests" in denied.stderr
+        assert "HttpRequestDenied" in denied.stderr

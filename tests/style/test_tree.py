@@ -62,6 +62,8 @@ TESTED_IN = {
     "shim/engine/interfaces/provider.py": "tests/integration/test_interfaces.py",
     "shim/engine/interfaces/signatures.py": "tests/integration/test_interfaces.py",
     "shim/engine/http/contract.py": "tests/integration/test_http_contract.py",
+    "shim/engine/http/calls.py": "tests/integration/test_http_outgoing.py",
+    "shim/engine/http/conduit.py": "tests/integration/test_http_outgoing.py",
     "shim/engine/http/exchange.py": "tests/integration/test_http.py",
     "shim/engine/http/helper.py": "tests/integration/test_http.py",
     "shim/engine/http/linker.py": "tests/integration/test_http.py",

@@ -13,6 +13,7 @@ from typing import Any
 
 from shim.config import Http
 from shim.engine.cgi.routes import Route
+from shim.outbound.policy import OPEN, Policy
 from shim.stores.options import NOTHING_GIVEN, GuestOptions
 from tests.support import engine_runs
 
@@ -107,6 +108,7 @@ def serving(
     cgi: str | None = None,
     args: tuple[str, ...] = (),
     function: str | None = None,
+    outbound: Policy = OPEN,
     **options: Any,
 ) -> Iterator[Serving]:
     """A server for a module's text or file, with `cgi` on that route; killed at the end if it
@@ -114,7 +116,7 @@ def serving(
     cache = engine_runs.new_cache(folder / "cache", interruptible=cgi is not None)
     artefact = engine_runs.load(engine_runs.write_module(folder, module), cache)
     program = engine_runs.program(artefact, *args, function=function, env=env)
-    program = replace(program, given=given)
+    program = replace(program, given=given, outbound=outbound)
     log = folder / "log"
     wanted = replace(Http(listen=LISTEN), **options)
     pid = os.fork()

@@ -117,3 +117,23 @@ def test_load_config_of_another_path_must_be_readable(
 def test_load_config_of_a_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="cannot be read"):
         load_config(tmp_path)
+
+
+def test_outbound_networks() -> None:
+    config = parse_config('[outbound]\nblock = ["10.0.0.0/8"]\ndefault = "deny"', name="x")
+    assert (config.outbound.block, config.outbound.default) == (("10.0.0.0/8",), "deny")
+    assert parse_config("[outbound]\nblock = []", name="x").outbound.block == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('block = "10.0.0.0/8"', "must be a list of strings"),
+        ("block = [1]", "must be a list of strings"),
+        ('block = ["a.b"]', "'a.b' is no network"),
+        ('default = "perhaps"', "it is allow or deny"),
+    ],
+)
+def test_outbound_mistakes(text: str, said: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=said):
+        parse_config(f"[outbound]\n{text}", name="x")

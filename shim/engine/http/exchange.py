@@ -26,6 +26,14 @@ class BodyError(Exception):
         self.case = case
 
 
+class CallError(Exception):
+    """A request is not made; `case` is the case of `error-code`."""
+
+    def __init__(self, case: bytes) -> None:
+        super().__init__(case.decode())
+        self.case = case
+
+
 class Peer(Protocol):
     """Whoever talks to the client; called in the thread of the guest."""
 
@@ -74,12 +82,14 @@ class Request:
 
 @dataclass(slots=True)
 class Body:
-    """A body that the guest writes."""
+    """A body that the guest writes; of a request of its own, with `call` and later `relay`."""
 
     state: BodyState = UNUSED
     is_answer: bool = True
     written: bool = False
     trailers: Sequence[Field] = ()
+    call: Any = None
+    relay: Any = None
 
 
 @dataclass(slots=True)
@@ -101,16 +111,18 @@ class Answer:
 
 @dataclass(slots=True)
 class IncomingBody:
-    """The request's body."""
+    """The request's body, or that of the answer to a `call`."""
 
     streamed: bool = False
+    call: Any = None
 
 
 @dataclass(slots=True)
 class Trailers:
-    """The future of the request's trailers."""
+    """The future of a body's trailers."""
 
     got: bool = False
+    call: Any = None
 
 
 @dataclass(slots=True)
@@ -132,12 +144,28 @@ class Options:
     timeouts: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Future:
+    """The answer to a `call`, once it is there."""
+
+    call: Any
+    got: bool = False
+
+
+@dataclass(slots=True)
+class IncomingResponse:
+    """The answer to a `call`."""
+
+    call: Any
+    consumed: bool = False
+
+
 class Exchange:
     """One request, its guest's resources by their number, and the answer."""
 
     __slots__ = (
-        "_next", "_table", "answer", "consumed", "native", "needs_memory", "peer", "request",
-        "scratch", "trap",
+        "_next", "_table", "answer", "calls", "consumed", "native", "needs_memory", "peer",
+        "request", "scratch", "trap",
     )  # fmt: skip
 
     def __init__(self, request: Request, peer: Peer) -> None:
@@ -152,6 +180,8 @@ class Exchange:
         self.needs_memory = False
         # makes one of wasmtime's streams; set while the guest runs
         self.native: Any = None
+        # the guest's own requests, where it may make any; set while it runs
+        self.calls: Any = None
         self._table: dict[int, object] = {}
         self._next = 0
 
@@ -174,3 +204,6 @@ class Exchange:
         resource = self._table.pop(number, None)
         if isinstance(resource, Body) and resource.state == OPEN:
             resource.state = DROPPED
+            if resource.relay is not None:
+                # else the server would take it for whole
+                resource.relay.aborted = True

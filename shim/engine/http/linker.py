@@ -9,7 +9,6 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
-import wasmtime
 from wasmtime import component
 
 from shim.engine.config import serving_engine
@@ -56,10 +55,8 @@ class Host:
                     self._add_resource(types, name, kind)
                 for name, function in FUNCTIONS.items():
                     self._add_function(types, name, function)
-                for name in outgoing.UNREACHABLE:
-                    self._add_function(types, name, _unreachable)
             with root.add_instance(_OUTGOING) as handler:
-                self._add_function(handler, HANDLE, outgoing.refuse)
+                self._add_function(handler, HANDLE, outgoing.send)
 
     def send_prints_to_stderr(self, imports: Iterable[str]) -> None:
         """Let what a component prints, by the name of its import, go where no body is."""
@@ -127,7 +124,3 @@ def _epoch(_: int, data: int, ticks: int, kind: int) -> int | None:
 
 def _get_stdout(x: Exchange, _: int, out: int) -> None:
     x.scratch.put_native(out, x.native("err"))
-
-
-def _unreachable(_: Exchange, __: int, ___: int) -> None:
-    raise wasmtime.WasmtimeError("no request was sent")

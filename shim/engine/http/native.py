@@ -16,7 +16,9 @@ from wasmtime import _bindings
 
 VALUE_BYTES = 32
 _U8, _STRING, _LIST, _TUPLE, _VARIANT, _OPTION, _RESULT, _RESOURCE = 2, 12, 13, 15, 16, 18, 19, 21
-_BOOL, _U16, _U64 = 0, 4, 8
+_BOOL, _U16, _U32, _U64, _RECORD = 0, 4, 6, 8, 14
+# a record's member: its name, and its value
+_MEMBER_BYTES = 16 + VALUE_BYTES
 
 # the library that the package has loaded
 _name: str = _bindings.dll._name  # type: ignore[attr-defined]  # noqa: SLF001
@@ -42,6 +44,7 @@ value_delete = _bind(_holding, "wasmtime_component_val_delete", None, _P)
 value_new = _bind(_holding, "wasmtime_component_val_new", _P, _P)
 list_new = _bind(_holding, "wasmtime_component_vallist_new_uninit", None, _P, c_size_t)
 tuple_new = _bind(_holding, "wasmtime_component_valtuple_new_uninit", None, _P, c_size_t)
+record_new = _bind(_holding, "wasmtime_component_valrecord_new_uninit", None, _P, c_size_t)
 bytes_new = _bind(_holding, "wasm_byte_vec_new", None, _P, c_size_t, c_char_p)
 bytes_delete = _bind(_holding, "wasm_byte_vec_delete", None, _P)
 error_new = _bind(_holding, "wasmtime_error_new", _P, c_char_p)
@@ -57,6 +60,7 @@ set_epoch_deadline = _bind(
 )
 context_data = _bind(_holding, "wasmtime_context_get_data", c_size_t, _P)
 set_wasi = _bind(_holding, "wasmtime_context_set_wasi", _P, _P, _P)
+set_wasi_http = _bind(_holding, "wasmtime_context_set_wasi_http", None, _P)
 wasi_new = _bind(_holding, "wasi_config_new", _P)
 wasi_delete = _bind(_holding, "wasi_config_delete", None, _P)
 wasi_argv = _bind(_holding, "wasi_config_set_argv", c_bool, _P, c_size_t, _P)
@@ -178,6 +182,16 @@ def u16(at: int) -> int:
     return _word(at + 8).value & 0xFFFF
 
 
+def u32(at: int) -> int:
+    """A number of 32 bits."""
+    return _word(at + 8).value & 0xFFFFFFFF
+
+
+def forget_resource(at: int) -> None:
+    """Let a value hold a flag instead of its resource, which somebody else has then."""
+    _move(at, FALSE, VALUE_BYTES)
+
+
 def u64(at: int) -> int:
     """A number of 64 bits."""
     return _word(at + 8).value
@@ -266,6 +280,10 @@ class Scratch:
         """A number of 16 bits."""
         _move(at, _pack(_U16, number, 0, 0), VALUE_BYTES)
 
+    def put_u32(self, at: int, number: int) -> None:
+        """A number of 32 bits."""
+        _move(at, _pack(_U32, number, 0, 0), VALUE_BYTES)
+
     def put_u64(self, at: int, number: int) -> None:
         """A number of 64 bits."""
         _move(at, _pack(_U64, number, 0, 0), VALUE_BYTES)
@@ -315,6 +333,16 @@ class Scratch:
         start = self._vector[1]
         _move(at, _pack(_TUPLE, 2, start, 0), VALUE_BYTES)
         return start, start + VALUE_BYTES
+
+    def put_options(self, at: int, names: tuple[bytes, ...]) -> None:
+        """A record of options that hold nothing."""
+        record_new(self._vector_at, len(names))
+        start = self._vector[1]
+        for place, name in enumerate(names):
+            member = start + place * _MEMBER_BYTES
+            bytes_new(member, len(name), name)
+            _move(member + 16, NONE, VALUE_BYTES)
+        _move(at, _pack(_RECORD, len(names), start, 0), VALUE_BYTES)
 
     def put_some(self, at: int, value: int) -> None:
         """An option that holds the value at `value`, which is moved."""

@@ -1,36 +1,85 @@
-"""Requests that a serving guest would like to make: built as it likes, and refused when sent.
+"""Requests that a serving guest makes, and their answers; `calls` carries them.
 
-Rules: the guest gets an error that it can handle, never a trap; linking does not depend on it.
+Rules: the guest gets an error that it can handle, never a trap; linking does not depend on whether
+it may make any. Nothing is looked at before the request is sent.
 """
 
 from shim.engine.http import native as n
 from shim.engine.http.contract import KINDS
-from shim.engine.http.exchange import OPEN, Body, Exchange, Options, OutgoingRequest
+from shim.engine.http.exchange import (
+    OPEN,
+    Body,
+    CallError,
+    Exchange,
+    Future,
+    IncomingBody,
+    IncomingResponse,
+    Options,
+    OutgoingRequest,
+)
 from shim.engine.http.fields import Fields
 from shim.engine.http.types import Function, provide
 
 _VALUE = n.VALUE_BYTES
-_REFUSAL = b"a component that serves HTTP cannot make requests of its own"
 _TIMEOUTS = ("connect-timeout", "first-byte-timeout", "between-bytes-timeout")
-# Only a request that was sent makes one of these, so no guest has any to call them on.
-UNREACHABLE = (
-    "[method]incoming-response.status",
-    "[method]incoming-response.headers",
-    "[method]incoming-response.consume",
-    "[method]future-incoming-response.subscribe",
-    "[method]future-incoming-response.get",
-)
 
 
-def refuse(x: Exchange, at: int, out: int) -> None:
-    """`outgoing-handler.handle`: an error."""
-    x.take(at)
-    if n.is_some(at + _VALUE):
-        x.take(n.some(at + _VALUE))
-    s = x.scratch
-    s.put_some_text(s.second, _REFUSAL)
-    s.put_case_of(s.first, b"internal-error", s.second)
-    s.put_result(out, s.first, ok=False)
+def send(x: Exchange, at: int, out: int) -> None:
+    """`outgoing-handler.handle`: the future of an answer, or an error."""
+    request: OutgoingRequest = x.take(at)
+    options: Options | None = x.take(n.some(at + _VALUE)) if n.is_some(at + _VALUE) else None
+    try:
+        call = x.calls.send(request, options)
+    except CallError as error:
+        _put_code(x, out, error.case)
+    else:
+        x.scratch.put_ok(out, x.add(Future(call)), KINDS["future-incoming-response"])
+
+
+@provide("[method]future-incoming-response.subscribe")
+def _subscribe(x: Exchange, at: int, out: int) -> None:
+    x.scratch.put_native(out, x.calls.ready(x.get(at).call))
+
+
+@provide("[method]future-incoming-response.get")
+def _get(x: Exchange, at: int, out: int) -> None:
+    future: Future = x.get(at)
+    s, relay = x.scratch, future.call.relay
+    if not relay.answered.is_set():
+        s.put_raw(out, n.NONE)
+        return
+    if future.got:
+        s.put_raw(s.second, n.FAILED)
+        s.put_some(out, s.second)
+        return
+    future.got = True
+    if relay.status:
+        s.put_ok(s.second, x.add(IncomingResponse(future.call)), KINDS["incoming-response"])
+    else:
+        _put_code(x, s.second, relay.failed)
+    s.put_result(s.first, s.second, ok=True)
+    s.put_some(out, s.first)
+
+
+@provide("[method]incoming-response.status")
+def _status(x: Exchange, at: int, out: int) -> None:
+    x.scratch.put_u16(out, x.get(at).call.relay.status)
+
+
+@provide("[method]incoming-response.headers")
+def _answer_headers(x: Exchange, at: int, out: int) -> None:
+    fields = Fields(x.get(at).call.relay.fields, mutable=False)
+    x.scratch.put(out, x.add(fields), KINDS["fields"])
+
+
+@provide("[method]incoming-response.consume")
+def _consume(x: Exchange, at: int, out: int) -> None:
+    response: IncomingResponse = x.get(at)
+    if response.consumed:
+        x.scratch.put_raw(out, n.FAILED)
+        return
+    response.consumed = True
+    x.scratch.put_ok(out, x.add(IncomingBody(call=response.call)), KINDS["incoming-body"])
 
 
 @provide("[constructor]outgoing-request")
@@ -44,7 +93,12 @@ def _body(x: Exchange, at: int, out: int) -> None:
     if request.body is not None:
         x.scratch.put_raw(out, n.FAILED)
         return
-    request.body = Body(OPEN, is_answer=False)
+    try:
+        call = x.calls.new()
+    except CallError:
+        x.scratch.put_raw(out, n.FAILED)
+        return
+    request.body = Body(OPEN, is_answer=False, call=call)
     x.scratch.put_ok(out, x.add(request.body), KINDS["outgoing-body"])
 
 
@@ -136,6 +190,17 @@ def _setter(name: str) -> Function:
 for _name in _TIMEOUTS:
     provide(f"[method]request-options.{_name}")(_getter(_name))
     provide(f"[method]request-options.set-{_name}")(_setter(_name))
+
+
+def _put_code(x: Exchange, at: int, case: bytes) -> None:
+    """A result that failed with this case, and with nothing in the option that some hold."""
+    s = x.scratch
+    if case == b"DNS-error":
+        s.put_options(at, (b"rcode", b"info-code"))
+        s.put_case_of(s.first, case, at)
+    else:
+        s.put_case(s.first, case)
+    s.put_result(at, s.first, ok=False)
 
 
 def _case(at: int) -> tuple[bytes, bytes | None]:

@@ -163,14 +163,21 @@ def _stream(x: Exchange, at: int, out: int) -> None:
         x.scratch.put_raw(out, n.FAILED)
         return
     body.streamed = True
+    if body.call is not None:
+        stream = x.calls.stream(body.call)
+        if stream is None:
+            x.scratch.put_raw(out, n.FAILED)
+        else:
+            x.scratch.put_native_ok(out, stream)
+        return
     x.peer.wants_body()
     x.scratch.put_native_ok(out, x.native("in"))
 
 
 @provide("[static]incoming-body.finish")
 def _finish_incoming(x: Exchange, at: int, out: int) -> None:
-    x.take(at)
-    x.scratch.put(out, x.add(Trailers()), KINDS["future-trailers"])
+    body: IncomingBody = x.take(at)
+    x.scratch.put(out, x.add(Trailers(call=body.call)), KINDS["future-trailers"])
 
 
 @provide("[method]future-trailers.subscribe")
@@ -190,7 +197,7 @@ def _trailers(x: Exchange, at: int, out: int) -> None:
         return
     future.got = True
     try:
-        fields = x.peer.trailers()
+        fields = x.peer.trailers() if future.call is None else x.calls.trailers(future.call)
     except BodyError as error:
         s.put_error(s.second, error.case)
     else:
@@ -243,11 +250,11 @@ def _response_body(x: Exchange, at: int, out: int) -> None:
 @provide("[method]outgoing-body.write")
 def _write(x: Exchange, at: int, out: int) -> None:
     body: Body = x.get(at)
-    if body.written or not body.is_answer:
+    if body.written or not (body.is_answer or body.call):
         x.scratch.put_raw(out, n.FAILED)
         return
     body.written = True
-    x.scratch.put_native_ok(out, x.native("out"))
+    x.scratch.put_native_ok(out, x.calls.out(body.call) if body.call else x.native("out"))
 
 
 @provide("[static]outgoing-body.finish")
@@ -256,6 +263,10 @@ def _finish(x: Exchange, at: int, out: int) -> None:
     if n.is_some(at + _VALUE):
         body.trailers = _copied(x.take(n.some(at + _VALUE)))
     body.state = FINISHED
+    if body.call:
+        if body.relay is not None:
+            body.relay.trailers = body.trailers
+        x.calls.finish(body.call)
     x.scratch.put_raw(out, n.OK)
 
 
