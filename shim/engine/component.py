@@ -32,13 +32,13 @@ _DENIAL = (
 
 
 def _deny(store: wasmtime.Store, request: component.ResourceAny, options: object) -> Any:
-    """`outgoing-handler.handle`."""
+    """`outgoing-handler.handle`: an error, which a result whose types differ needs no tag for."""
     for given in (request, options):
         if isinstance(given, component.ResourceAny):
             given.drop(store)
     with contextlib.suppress(OSError):
         os.write(2, _DENIAL)
-    return component.Variant("err", component.Variant("HTTP-request-denied"))
+    return component.Variant("HTTP-request-denied")
 
 
 class ComponentGuest:

@@ -270,6 +270,39 @@ def test_tls_and_whose_certificates_hold(tmp_path: Path) -> None:
         assert case(get(served, f"localhost:{port}", "/s")) == "TLS-protocol-error"
 
 
+def test_in_a_root_of_its_own(tmp_path: Path) -> None:
+    """Names are those of the container, and nothing of the host is missed."""
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc" / "hosts").write_text("127.0.0.1 inside.example\n127.0.0.2 blocked.example\n")
+    policy = gate("*://*.example:*", ("127.0.0.2/32",))
+    guest = outbound_guest.component()
+    with (
+        serving(tmp_path, guest, root=root, outbound=policy) as served,
+        upstream(say_ok) as port,
+        upstream(say_ok, _say_nonsense) as nonsense,
+    ):
+        assert body_of(get(served, f"inside.example:{port}")) == b"ok", served.log
+        assert case(get(served, f"inside.example:{nonsense}", "/s")) == "TLS-protocol-error"
+        assert case(get(served, f"blocked.example:{port}")) == "destination-IP-prohibited"
+        assert case(get(served, f"inside.other:{port}")) == "HTTP-request-denied"
+
+
+@pytest.mark.parametrize("allowed", ["http://self", "http://x.y"])
+def test_a_request_that_names_no_server_goes_to_its_own(tmp_path: Path, allowed: str) -> None:
+    def handler(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(answer(b"own"))
+
+    with upstream(handler) as own:
+        policy = policy_of({A: allowed}, (), "allow", f"127.0.0.1:{own}")
+        with serving(tmp_path, outbound_guest.component(), outbound=policy) as served:
+            reply = get(served, "ignored", "/n")
+            if "self" in allowed:
+                assert body_of(reply) == b"own", served.log
+            else:
+                assert case(reply) == "HTTP-request-denied"
+
+
 def _say_nonsense(connection: socket.socket) -> socket.socket:
     connection.sendall(b"no TLS")
     return connection
