@@ -49,7 +49,7 @@ def test_compilations_at_once_are_bounded(
     running.mkdir()
     real = compile_module
 
-    def count(binary: bytes) -> object:
+    def count(binary: bytes, **_: object) -> object:
         mine = running / str(os.getpid())
         mine.touch()
         (tmp_path / f"saw-{os.getpid()}").write_text(str(len(list(running.iterdir()))))

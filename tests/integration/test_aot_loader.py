@@ -116,7 +116,7 @@ def test_what_is_no_module_is_refused_with_the_reason(
 
 
 def test_crash_of_native_code_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash(binary: bytes) -> None:
+    def crash(binary: bytes, **_: object) -> None:
         os.write(2, b"panicked at todo!()\n")
         os.abort()
 
@@ -145,7 +145,7 @@ def test_loader_dies_with_its_forker(tmp_path: Path) -> None:
 
 
 def test_loader_is_nice_and_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def look(binary: bytes) -> None:
+    def look(binary: bytes, **_: object) -> None:
         fds = sorted(str(fd.readlink()) for fd in Path("/proc/self/fd").iterdir() if fd.exists())
         core = resource.getrlimit(resource.RLIMIT_CORE)[0]
         batch = os.sched_getscheduler(0) == os.SCHED_BATCH

@@ -28,7 +28,7 @@ def test_loader_leaves_the_cgroup_that_the_pods_shim_has_joined(
 ) -> None:
     """As the option ShimCgroup has the shim do it."""
 
-    def look(_binary: bytes) -> None:
+    def look(_binary: bytes, **_: object) -> None:
         raise InvalidArgumentError(Path("/proc/self/cgroup").read_text())
 
     def shim() -> int:

@@ -58,8 +58,9 @@ int main(int argc, char **argv) {
       }
     }
   } else if (!strcmp(path, "/exit")) {
-    print(plain);
-    exit(atoi(getenv("QUERY_STRING")));
+    int status = atoi(getenv("QUERY_STRING"));
+    if (!status) print(plain);
+    exit(status);
   } else if (!strcmp(path, "/late-exit")) {
     print(plain);
     print("first\n");
@@ -67,8 +68,6 @@ int main(int argc, char **argv) {
     getchar();
     exit(3);
   } else if (!strcmp(path, "/trap")) {
-    print(plain);
-    fflush(stdout);
     __builtin_trap();
   } else if (!strcmp(path, "/loop")) {
     for (volatile int i = 0;; i++) {}
