@@ -62,5 +62,5 @@ def test_what_is_executed_in_it_is_no_server(containerd: Containerd) -> None:
         found = server.exec(f"{program}#other")
         assert (found.exit_code, found.stdout) == (0, "Content-Type: text/plain\n\nother\n")
         assert server.stop().exit_code == 0
-        with pytest.raises(Exception, match=f"annotation {CGI} is 'yes', and not true, false"):
+        with pytest.raises(Exception, match=f"annotation {CGI} is 'yes', and neither a route"):
             pod.start(ContainerSpec("wrong", IMAGE, annotations={CGI: "yes"}))

@@ -49,7 +49,7 @@ def cgi_route(annotations: Mapping[str, str]) -> Route | None:
         return Route(_EVERYTHING)
     if not _GOOD(text) or "..." in text.removesuffix(_EVERYTHING):
         raise InvalidArgumentError(
-            f"annotation {ANNOTATION} is {text[:80]!r}, and not true, false, or a route such as"
-            " /path or /path/..."
+            f"annotation {ANNOTATION} is {text[:80]!r}, and neither a route, such as /path or"
+            " /path/..., nor true or false"
         )
     return Route(text)
