@@ -82,6 +82,9 @@ def compiled(component: Path) -> Path:
 
 
 def _tools() -> Path:
+    if shutil.which("npm") is None:
+        raise RuntimeError("the benchmark http makes its guests with npm: apt-get install npm")
+
     def build(target: Path) -> None:
         target.mkdir()
         shutil.copy(_SOURCES / "package.json", target / "package.json")
