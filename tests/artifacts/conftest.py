@@ -65,6 +65,9 @@ class Node:
         try:
             self.containerd.cri.pull(reference)
         except CriError as error:
+            if "mismatched image rootfs" in error.text:
+                # The image stays, and CRI hears of it a moment later, by an event.
+                wait_for("the image in CRI", lambda: self.containerd.cri.has_image(reference))
             return error.text
         return ""
 
