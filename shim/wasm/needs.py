@@ -24,6 +24,18 @@ _P1_FUNCTIONS = (
 )
 _P1_NAMES = frozenset(_P1_FUNCTIONS.split())
 _PROVIDED_PACKAGES = frozenset({"cli", "clocks", "filesystem", "http", "io", "random", "sockets"})
+DRAFTS = frozenset(
+    {
+        *(f"wasi:config/store@0.2.0-{draft}" for draft in ("draft", "draft-2024-09-27", "rc.1")),
+        "wasi:config/runtime@0.2.0-draft",
+        *(
+            f"wasi:keyvalue/{interface}@0.2.0-{draft}"
+            for interface in ("store", "atomics", "batch")
+            for draft in ("draft", "draft2")
+        ),
+    }
+)
+"""The interfaces of drafts that `shim.engine.interfaces` has, if with the types that it knows."""
 
 
 class World(StrEnum):
@@ -68,6 +80,8 @@ _SOCKETS = Need("sockets", provided=False, note="wasmtime 50's C API denies ever
 _THREADS = Need("threads", provided=False, note="there is no way to start a thread")
 _WASI_0_3 = Need("wasi-0.3", provided=False, note="build it for WASI 0.2")
 _OLD_WASI = Need("wasi-0.0", provided=False, note="built for wasi_unstable: use a newer toolchain")
+_KEYVALUE = Need("keyvalue", provided=True, note="annotations of the pod name its stores")
+_CONFIG = Need("config", provided=True, note="from annotations, directories and variables")
 _HOST = "nobody provides it"
 # By the beginning of an import's name, in the words that people use.
 _FEATURES = {
@@ -158,6 +172,8 @@ def _component(binary: bytes) -> Outside:
             _add(needs, _OUTGOING)
         elif name.startswith("wasi:sockets/"):
             _add(needs, _SOCKETS)
+        elif name in DRAFTS:
+            _add(needs, _KEYVALUE if name.startswith("wasi:keyvalue/") else _CONFIG)
         # A name without a package may be a type, which needs nobody.
         if ":" in name and not _is_provided(name) and "@0.3" not in name:
             unknown.append(name)
@@ -185,6 +201,8 @@ def _feature(name: str) -> str:
 
 
 def _is_provided(name: str) -> bool:
+    if name in DRAFTS:
+        return True
     package, _, version = name.removeprefix("wasi:").partition("@")
     return (
         name.startswith("wasi:")

@@ -1,7 +1,8 @@
 import pytest
 
+from shim.engine.interfaces.provider import INTERFACES
 from shim.wasm.binary import Kind
-from shim.wasm.needs import Outside, World, look_at
+from shim.wasm.needs import DRAFTS, Outside, World, look_at
 from tests.support import guests
 
 
@@ -55,8 +56,10 @@ def test_kind_of_program(text: str, world: World, wasi: str, refusal: str) -> No
     [
         ("wasi:http/outgoing-handler@0.2.1", "outgoing-http", True, False),
         ("wasi:sockets/tcp@0.2.0", "sockets", False, False),
-        ("wasi:keyvalue/store@0.2.0-draft", "keyvalue", False, True),
-        ("wasi:config/store@0.2.0-rc.1", "config", False, True),
+        ("wasi:keyvalue/store@0.2.0-draft", "keyvalue", True, False),
+        ("wasi:keyvalue/watcher@0.2.0-draft", "keyvalue", False, True),
+        ("wasi:config/store@0.2.0-rc.1", "config", True, False),
+        ("wasi:config/store@0.2.0-rc.9", "config", False, True),
         ("wasi:nn/graph@0.2.0-rc", "wasi-nn", False, True),
         ("wasi:logging/logging", "logging", False, True),
         ("fermyon:spin/llm@2.0.0", "spin", False, True),
@@ -114,3 +117,7 @@ def test_text_and_other_files() -> None:
     assert (text.kind, text.world) == (Kind.TEXT, World.UNKNOWN)
     assert look_at(b"\x7fELF") is None
     assert look_at(b"") is None
+
+
+def test_drafts_are_those_that_the_engine_has() -> None:
+    assert set(INTERFACES) == DRAFTS
