@@ -24,7 +24,7 @@ $(BIN)/containerd-shim-tandem-v1: shim/launcher/launcher.c shim/launcher/install
 
 .PHONY: lock
 lock: $(VENV)/.ready ## write requirements.lock anew from pyproject.toml
-	$(BIN)/python -m piptools compile --quiet --extra dev --generate-hashes --no-emit-index-url \
+	$(BIN)/python -m piptools compile --quiet --extra dev --extra installer --generate-hashes --no-emit-index-url \
 	  --no-emit-trusted-host --no-emit-find-links --allow-unsafe --strip-extras --output-file requirements.lock pyproject.toml
 
 .PHONY: protos check-protos

@@ -38,6 +38,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let runc's own shim, the reference, lose a race now and then; ours has one try."""
+    for item in items:
+        words = item.name.partition("[")[2].rstrip("]").split("-")
+        if "runc" in words and "tandem" not in words:
+            item.add_marker(pytest.mark.flaky(reruns=2))
+
+
 def pytest_sessionstart() -> None:
     leaks.become_subreaper()
 
