@@ -7,7 +7,6 @@ instance and its callbacks. `handle` may be called by any number of threads at t
 import ctypes
 import itertools
 import re
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,7 +26,8 @@ from shim.engine.guest import (
     reason_of,
 )
 from shim.engine.http import native as n
-from shim.engine.http.contract import HANDLE, HANDLER, KINDS, OUTGOING, Declared
+from shim.engine.http.client import lend, outbound_of
+from shim.engine.http.contract import HANDLE, HANDLER, KINDS, Declared
 from shim.engine.http.exchange import Exchange
 from shim.engine.http.helper import EXPORTS
 from shim.engine.http.linker import LIVE, serving_host
@@ -62,7 +62,8 @@ class Service:
                 f"cannot load the artefact {program.artefact}: {error}; it has to be compiled again"
             ) from error
         self._stores = stores_of(program, self._component, self._engine)
-        self._outbound = outbound_of(program, self._component, self._engine)
+        imports = self._component.type.imports(self._engine)
+        self._outbound = outbound_of(program, imports, self._engine)
         self._program = program
         self._memory_bytes = memory_bytes
         self._numbers = itertools.count(1)
@@ -91,6 +92,8 @@ class Service:
         self._host.send_prints_to_stderr(imports)
         self._provider = Provider(self._program.given, environment(self._program), self._stores)
         self._provider.link(self._host.linker, imports, self._engine)
+        if self._outbound is not None:
+            self._outbound.conduit()
         exports = kind.exports(self._engine)
         parent = next(name for name in exports if name.startswith(HANDLER))
         declared.check_handler(parent, exports[parent])
@@ -117,7 +120,7 @@ class Service:
         store = n.store_new(self._at.engine, number, None)
         LIVE[number] = exchange
         try:
-            context = exchange.scratch.context = n.store_context(store)
+            context = n.store_context(store)
             try:
                 self._furnish(store, context, number, exchange)
                 exchange.peer.opened()
@@ -167,8 +170,7 @@ class Service:
         helper = _bindings.wasmtime_component_instance_t()
         n.check(n.instantiate(at.helper_linker, context, at.helper, ctypes.addressof(helper)))
         exchange.native = _Streams(context, helper, at.exports)
-        if self._outbound is not None:
-            exchange.calls = self._outbound.calls(context, lambda: exchange.peer.stop is not None)
+        lend(exchange, self._outbound, context)
         instance = _bindings.wasmtime_component_instance_t()
         failed = n.instantiate(at.linker, context, at.component, ctypes.addressof(instance))
         try:
@@ -195,17 +197,6 @@ class Service:
 
 def _missing(imports: Iterable[str]) -> list[str]:
     return [name for name in imports if name not in INTERFACES and not is_provided(name)]
-
-
-def outbound_of(program: Program, guest: component.Component, engine: wasmtime.Engine) -> Any:
-    """What a component needs that can make requests, or None; called before the jail."""
-    if not any(name.startswith(OUTGOING) for name in guest.type.imports(engine)):
-        return None
-    # The daemon keeps it out (shim/daemon/unneeded.py); here its absence would be an error.
-    sys.modules.pop("ssl", None)
-    from shim.engine.http.calls import Outbound  # noqa: PLC0415 (it brings TLS and threads)
-
-    return Outbound(program.outbound, dict(environment(program)), engine)
 
 
 class _Streams:
