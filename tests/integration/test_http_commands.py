@@ -11,12 +11,12 @@ import pytest
 from shim.config import Outbound
 from shim.engine.config import new_engine
 from shim.engine.guest import Program
-from shim.engine.http import calls
 from shim.engine.run import Instance
 from shim.outbound.policy import OPEN, Policy, policy_of
 from tests.support import certificates, engine_runs
 from tests.support.engine_runs import Ended
 from tests.support.http_server import body_of, read_until
+from tests.support.name_server import name_server
 from tests.support.outbound_command import Wanted, case, component
 from tests.support.upstream import answer, upstream
 
@@ -125,6 +125,20 @@ def test_names_are_those_of_the_container_and_judged_by_their_addresses(tmp_path
             assert (case(ended.stdout) if ended.status else None) == expected, ended
 
 
+@pytest.mark.root
+def test_a_name_that_changes_its_mind_is_judged_each_time(tmp_path: Path) -> None:
+    (tmp_path / "root" / "etc").mkdir(parents=True)
+    (tmp_path / "root" / "etc" / "resolv.conf").write_text("nameserver 127.0.0.9\n")
+    policy = gate("http://rebinding.example:*", (*NODE.block, "127.0.0.2/32"))
+    answers = ("127.0.0.1", "127.0.0.1", "127.0.0.2")
+    with upstream(say_ok) as port, name_server("127.0.0.9", answers) as given:
+        wanted = program(tmp_path, Wanted(f"rebinding.example:{port}", times=4), policy)
+        ended = engine_runs.run(new_engine(), wanted, tmp_path / "root")
+    assert ended.stdout.startswith("okok")
+    assert (ended.status, case(ended.stdout)) == (1, "destination-IP-prohibited")
+    assert given == list(answers), "one question for each request, and none behind the judge's back"
+
+
 def test_failures_have_their_names(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         closed = listener.getsockname()[1]
@@ -183,13 +197,13 @@ def test_bodies_of_any_size_pass_in_little_memory(tmp_path: Path) -> None:
     assert output.stat().st_size == MANY
 
 
-def test_what_is_over_makes_room(tmp_path: Path) -> None:
+def test_what_is_over_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many requests as it likes, as long as it does not hold them all."""
     with upstream(say_ok) as port:
         wanted = program(tmp_path, Wanted(f"127.0.0.1:{port}", times=20))
 
         def body() -> int:
-            calls.MAX_REQUESTS = 4
+            monkeypatch.setattr("shim.engine.http.calls.MAX_REQUESTS", 4)
             instance = Instance.load(new_engine(), wanted)
             instance.prepare()
             return instance.run()

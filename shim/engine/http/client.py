@@ -33,8 +33,9 @@ def outbound_of(
     """What a component needs that can make requests, or None; called before the jail."""
     if not any(name.startswith(OUTGOING) for name in imports):
         return None
-    # The daemon keeps it out (shim/daemon/unneeded.py); here its absence would be an error.
-    sys.modules.pop("ssl", None)
+    # The daemon's entry for it makes an import fail: shim/daemon/unneeded.py.
+    if sys.modules.get("ssl", sys) is None:
+        del sys.modules["ssl"]
     from shim.engine.http.calls import Outbound  # noqa: PLC0415 (it brings TLS and threads)
 
     return Outbound(program.outbound, dict(environment(program)), engine)
