@@ -16,8 +16,7 @@ from shim.engine.guest import (
     reason_of,
 )
 from shim.engine.http import native as n
-from shim.engine.http.client import check_http, lend, new_exchange, outbound_of
-from shim.engine.http.linker import LIVE
+from shim.engine.http.client import begin, check_http, outbound_of
 from shim.engine.interfaces.provider import INTERFACES, Provider, stores_of
 from shim.engine.linkers import component_linker, new_component_linker
 from shim.wasm.binary import Kind
@@ -34,8 +33,7 @@ class ComponentGuest:
         self._engine = engine
         self._component = component.Component.deserialize_file(engine, str(program.artefact))
         self._stores = stores_of(program, self._component, engine)
-        self._imports = self._component.type.imports(engine)
-        self._outbound = outbound_of(program, self._imports, engine)
+        self._outbound = outbound_of(program, self._component, engine)
 
     def prepare(self) -> None:
         """Build linker and store; runs no guest code."""
@@ -99,11 +97,9 @@ class ComponentGuest:
         return 1 if failed and not self._program.function else 0
 
     def _instantiate(self) -> component.Instance:
-        imports = self._imports
+        imports = self._component.type.imports(self._engine)
         if check_http(imports, self._engine):
-            context = n.store_context(n.address(self._store))
-            LIVE[n.context_data(context)] = exchange = new_exchange()
-            lend(exchange, self._outbound, context)
+            begin(n.store_context(n.address(self._store)), self._outbound)
         try:
             return self._linker.instantiate(self._store, self._component)
         except wasmtime.WasmtimeError as error:

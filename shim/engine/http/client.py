@@ -1,24 +1,27 @@
 """wasi:http for guests that are not served: what they import of it is ours, so that their requests
 go through the same gate as those of any other.
 
-For each guest, in this order: `outbound_of` before the jail; `check_http` before it is linked to
-what `define_http` has defined; `lend` once its store is there, with its exchange in `LIVE` by the
-number that the store carries. When it ends, its `calls` are to be closed.
+In this order: `outbound_of` before the jail; `check_http` before the guest is linked to what
+`define_http` has defined; `begin` once its store is there. A guest that is one of many in a process
+has an exchange already: it needs no `begin`, but its exchange `calls`, which are closed at its end.
 
 Rules: a guest without a request of its own has no handle of one, nor of who asked, so nobody looks
 at what its exchange says of them. Whoever imports no outgoing handler pays for nothing here.
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import wasmtime
+from wasmtime import component
 
 from shim.engine.guest import GuestFailure, Program, environment, listed
+from shim.engine.http import native as n
 from shim.engine.http.contract import OUTGOING, PACKAGE, Declared
 from shim.engine.http.exchange import Exchange, Request
+from shim.engine.http.linker import LIVE
 
 if TYPE_CHECKING:
     from shim.engine.http.calls import Outbound
@@ -28,10 +31,10 @@ _NOBODY: Any = SimpleNamespace(stop=None)
 
 
 def outbound_of(
-    program: Program, imports: Iterable[str], engine: wasmtime.Engine
+    program: Program, guest: component.Component, engine: wasmtime.Engine
 ) -> "Outbound | None":
     """What a component needs that can make requests, or None; called before the jail."""
-    if not any(name.startswith(OUTGOING) for name in imports):
+    if not any(name.startswith(OUTGOING) for name in guest.type.imports(engine)):
         return None
     # The daemon's entry for it makes an import fail: shim/daemon/unneeded.py.
     if sys.modules.get("ssl", sys) is None:
@@ -56,14 +59,10 @@ def check_http(imports: Mapping[str, Any], engine: wasmtime.Engine) -> bool:
     return True
 
 
-def lend(exchange: Exchange, outbound: "Outbound | None", context: int) -> None:
-    """Let the guest whose store has this context use wasi:http, and where there is `outbound`, make
-    requests."""
+def begin(context: int, outbound: "Outbound | None") -> None:
+    """Let the one guest of this process, whose store has this context, use wasi:http, and where
+    there is `outbound`, make requests."""
+    LIVE[n.context_data(context)] = exchange = Exchange(_NO_REQUEST, _NOBODY)
     exchange.scratch.context = context
     if outbound is not None:
-        exchange.calls = outbound.calls(context, lambda: exchange.peer.stop is not None)
-
-
-def new_exchange() -> Exchange:
-    """That of a guest which nobody asks for anything."""
-    return Exchange(_NO_REQUEST, _NOBODY)
+        exchange.calls = outbound.calls(context, lambda: False)

@@ -26,7 +26,7 @@ from shim.engine.guest import (
     reason_of,
 )
 from shim.engine.http import native as n
-from shim.engine.http.client import lend, outbound_of
+from shim.engine.http.client import outbound_of
 from shim.engine.http.contract import HANDLE, HANDLER, KINDS, Declared
 from shim.engine.http.exchange import Exchange
 from shim.engine.http.helper import EXPORTS
@@ -62,8 +62,7 @@ class Service:
                 f"cannot load the artefact {program.artefact}: {error}; it has to be compiled again"
             ) from error
         self._stores = stores_of(program, self._component, self._engine)
-        imports = self._component.type.imports(self._engine)
-        self._outbound = outbound_of(program, imports, self._engine)
+        self._outbound = outbound_of(program, self._component, self._engine)
         self._program = program
         self._memory_bytes = memory_bytes
         self._numbers = itertools.count(1)
@@ -120,7 +119,7 @@ class Service:
         store = n.store_new(self._at.engine, number, None)
         LIVE[number] = exchange
         try:
-            context = n.store_context(store)
+            context = exchange.scratch.context = n.store_context(store)
             try:
                 self._furnish(store, context, number, exchange)
                 exchange.peer.opened()
@@ -170,7 +169,8 @@ class Service:
         helper = _bindings.wasmtime_component_instance_t()
         n.check(n.instantiate(at.helper_linker, context, at.helper, ctypes.addressof(helper)))
         exchange.native = _Streams(context, helper, at.exports)
-        lend(exchange, self._outbound, context)
+        if self._outbound is not None:
+            exchange.calls = self._outbound.calls(context, lambda: exchange.peer.stop is not None)
         instance = _bindings.wasmtime_component_instance_t()
         failed = n.instantiate(at.linker, context, at.component, ctypes.addressof(instance))
         try:
