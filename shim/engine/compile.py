@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import wasmtime
 from wasmtime import component
 
-from shim.engine.config import new_engine, new_serving_compiler
+from shim.engine.config import new_compiler, new_serving_compiler
 from shim.errdefs import InvalidArgumentError, ResourceExhaustedError, UnimplementedError
 from shim.wasm.binary import ComponentNames, Kind, component_names, sniff
 
@@ -47,7 +47,7 @@ def compile_module(binary: bytes, *, interruptible: bool = False) -> Compiled:
 
 
 def _compile(binary: bytes, *, interruptible: bool) -> Compiled:
-    new_compiler = new_serving_compiler if interruptible else new_engine
+    new = new_serving_compiler if interruptible else new_compiler
     kind = sniff(binary)
     if kind is Kind.TEXT:
         binary = bytes(wasmtime.wat2wasm(binary))
@@ -55,13 +55,13 @@ def _compile(binary: bytes, *, interruptible: bool) -> Compiled:
     if kind is None:
         raise InvalidArgumentError("the file is no Wasm module, no component and no .wat text")
     if kind is Kind.MODULE:
-        return Compiled(kind, wasmtime.Module(new_compiler(), binary).serialize())
+        return Compiled(kind, wasmtime.Module(new(), binary).serialize())
     names = component_names(binary)
     _refuse_wasi_0_3(names)
     if any(name.startswith(HANDLER) for name in names.exports):
         compiled = component.Component(new_serving_compiler(), binary)
         return Compiled(Kind.SERVICE, compiled.serialize())
-    return Compiled(kind, component.Component(new_compiler(), binary).serialize())
+    return Compiled(kind, component.Component(new(), binary).serialize())
 
 
 def _refuse_wasi_0_3(names: ComponentNames) -> None:

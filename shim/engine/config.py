@@ -16,7 +16,18 @@ _CONFIG = "defaults, epochs where HTTP is served"
 
 
 def new_engine() -> wasmtime.Engine:
-    """Make an engine; it starts no thread until it compiles or runs something."""
+    """Make an engine; it starts no thread until it runs something.
+
+    It compiles only what is small and our own, and without threads of its own, so that a process
+    which forks may hold it.
+    """
+    config = wasmtime.Config()
+    config.parallel_compilation = False
+    return wasmtime.Engine(config)
+
+
+def new_compiler() -> wasmtime.Engine:
+    """An engine for the loader, whose artefacts `new_engine` can load."""
     return wasmtime.Engine(wasmtime.Config())
 
 
@@ -24,8 +35,8 @@ def new_engine() -> wasmtime.Engine:
 def serving_engine() -> wasmtime.Engine:
     """The engine of components that serve HTTP: what they run can be interrupted.
 
-    Only they have it, since looking for an interruption costs some 8 % in tight loops. Unlike
-    others, it compiles without threads of its own, so that a process which forks may hold it.
+    Only they have it, since looking for an interruption costs some 8 % in tight loops. It compiles
+    as `new_engine`'s do.
     """
     config = wasmtime.Config()
     config.epoch_interruption = True

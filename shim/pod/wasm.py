@@ -40,7 +40,7 @@ from shim.process.stdio import Stdio
 from shim.process.terminal import Terminal
 from shim.record import pid_file
 from shim.serve.options import http_options
-from shim.stores.options import NOTHING_GIVEN, GuestOptions, guest_options
+from shim.stores.options import NOTHING_GIVEN, GuestOptions, check_reach, guest_options
 from shim.wasm.binary import Kind
 
 _P = TypeVar("_P", bound=WasmProcess)
@@ -244,6 +244,7 @@ class WasmInstances:
             given=self._given(jail, artefact),
             outbound=self._outbound(jail, http),
         )
+        check_reach(program.given, program.outbound)
         spec = InstanceSpec(
             engine=self._node.engine,
             program=program,

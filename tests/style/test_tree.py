@@ -61,6 +61,7 @@ TESTED_IN = {
     "shim/engine/interfaces/keyvalue.py": "tests/integration/test_interfaces.py",
     "shim/engine/interfaces/provider.py": "tests/integration/test_interfaces.py",
     "shim/engine/interfaces/signatures.py": "tests/integration/test_interfaces.py",
+    "shim/engine/http/client.py": "tests/integration/test_http_commands.py",
     "shim/engine/http/contract.py": "tests/integration/test_http_contract.py",
     "shim/engine/http/calls.py": "tests/integration/test_http_outgoing.py",
     "shim/engine/http/conduit.py": "tests/integration/test_http_outgoing.py",

@@ -7,7 +7,6 @@ instance and its callbacks. `handle` may be called by any number of threads at t
 import ctypes
 import itertools
 import re
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,7 +26,8 @@ from shim.engine.guest import (
     reason_of,
 )
 from shim.engine.http import native as n
-from shim.engine.http.contract import HANDLE, HANDLER, KINDS, OUTGOING, Declared
+from shim.engine.http.client import outbound_of
+from shim.engine.http.contract import HANDLE, HANDLER, KINDS, Declared
 from shim.engine.http.exchange import Exchange
 from shim.engine.http.helper import EXPORTS
 from shim.engine.http.linker import LIVE, serving_host
@@ -91,6 +91,8 @@ class Service:
         self._host.send_prints_to_stderr(imports)
         self._provider = Provider(self._program.given, environment(self._program), self._stores)
         self._provider.link(self._host.linker, imports, self._engine)
+        if self._outbound is not None:
+            self._outbound.conduit()
         exports = kind.exports(self._engine)
         parent = next(name for name in exports if name.startswith(HANDLER))
         declared.check_handler(parent, exports[parent])
@@ -195,17 +197,6 @@ class Service:
 
 def _missing(imports: Iterable[str]) -> list[str]:
     return [name for name in imports if name not in INTERFACES and not is_provided(name)]
-
-
-def outbound_of(program: Program, guest: component.Component, engine: wasmtime.Engine) -> Any:
-    """What a component needs that can make requests, or None; called before the jail."""
-    if not any(name.startswith(OUTGOING) for name in guest.type.imports(engine)):
-        return None
-    # The daemon keeps it out (shim/daemon/unneeded.py); here its absence would be an error.
-    sys.modules.pop("ssl", None)
-    from shim.engine.http.calls import Outbound  # noqa: PLC0415 (it brings TLS and threads)
-
-    return Outbound(program.outbound, dict(environment(program)), engine)
 
 
 class _Streams:

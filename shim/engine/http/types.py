@@ -1,4 +1,4 @@
-"""wasi:http/types for components that serve: each function, over values in wasmtime's memory.
+"""wasi:http/types: each function, over values in wasmtime's memory.
 
 Rules: a function gets the exchange, the address of its arguments and that of its result. Every
 handle that it is given is taken or dropped, else wasmtime ends the guest. Names and meaning are
@@ -182,9 +182,9 @@ def _finish_incoming(x: Exchange, at: int, out: int) -> None:
 
 @provide("[method]future-trailers.subscribe")
 def _subscribe(x: Exchange, at: int, out: int) -> None:
-    # Ready at once: it is `get` that waits.
-    x.get(at)
-    x.scratch.put_native(out, x.native("ready"))
+    # Ready at once, or with the answer's header, which is there: it is `get` that waits.
+    call = x.get(at).call
+    x.scratch.put_native(out, x.native("ready") if call is None else x.calls.ready(call))
 
 
 @provide("[method]future-trailers.get")
@@ -240,7 +240,8 @@ def _response_headers(x: Exchange, at: int, out: int) -> None:
 @provide("[method]outgoing-response.body")
 def _response_body(x: Exchange, at: int, out: int) -> None:
     response: Response = x.get(at)
-    if response.body is not None:
+    # Who does not serve has nobody to answer.
+    if response.body is not None or x.native is None:
         x.scratch.put_raw(out, n.FAILED)
         return
     response.body = Body(OPEN)

@@ -1,8 +1,18 @@
 """The key of artefacts, and that an engine costs no thread."""
 
 import os
+from collections.abc import Callable
 
-from shim.engine.config import compatibility_key, new_engine
+import pytest
+import wasmtime
+
+from shim.engine.config import (
+    compatibility_key,
+    new_compiler,
+    new_engine,
+    new_serving_compiler,
+    serving_engine,
+)
 from tests.support.engine_runs import forked
 
 
@@ -21,3 +31,23 @@ def test_new_engine_starts_no_thread() -> None:
         return threads
 
     assert forked(body).status == 1
+
+
+@pytest.mark.parametrize("new", [new_engine, serving_engine])
+def test_what_is_our_own_is_compiled_without_threads(new: Callable[[], wasmtime.Engine]) -> None:
+    def body() -> int:
+        made = wasmtime.Module(new(), "(module)")
+        threads = len(os.listdir("/proc/self/task"))
+        del made
+        return threads
+
+    assert forked(body).status == 1
+
+
+def test_an_engine_loads_what_its_compiler_made() -> None:
+    def body() -> int:
+        for new, compiler in ((new_engine, new_compiler), (serving_engine, new_serving_compiler)):
+            wasmtime.Module.deserialize(new(), wasmtime.Module(compiler(), "(module)").serialize())
+        return 0
+
+    assert forked(body).status == 0
