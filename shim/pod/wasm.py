@@ -4,6 +4,7 @@ Rules: a container's init is in a jail of its own; what is executed in the conta
 that jail, by descriptors of its namespaces which are opened while init is certainly alive.
 """
 
+import asyncio
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,6 @@ from shim.aot.source import Loaded, ModuleSource
 from shim.cgroup import Cgroup
 from shim.config import Http
 from shim.content.alive import ask_alive
-from shim.engine.cgi.routes import Route, cgi_route
 from shim.engine.run import Program
 from shim.errdefs import FailedPreconditionError, ShimError, StaleArtefactError
 from shim.instance.child import InstanceSpec
@@ -32,6 +32,7 @@ from shim.jail import JailPlan, build_exec_plan, build_plan
 from shim.kernel import constants as c
 from shim.oci.spec import Process, Spec
 from shim.outbound.policy import Policy, policy_of
+from shim.pod.cgi import CgiPrograms
 from shim.pod.loading import load_artefact
 from shim.pod.node import Node
 from shim.pod.program import WasmProgram
@@ -112,7 +113,7 @@ class WasmInstances:
     async def create(
         self,
         container: WasmContainer,
-        wasm: WasmProgram,
+        wasm: WasmProgram | CgiPrograms,
         streams: ChildFds,
         terminal: Terminal | None,
     ) -> WasmInit:
@@ -126,8 +127,7 @@ class WasmInstances:
         plan = build_plan(container.spec, container.rootfs)
         container.cgroup.create(container.spec.resources)
         try:
-            cgi = cgi_route(container.spec.annotations)
-            jail = _Jail(container, container.spec.process, plan, cgi=cgi)
+            jail = _Jail(container, container.spec.process, plan)
             init = await self._make(WasmInit, wasm, jail, streams, terminal)
             if container.spec.hooks:
                 await self._run_hooks(container, init)
@@ -197,51 +197,55 @@ class WasmInstances:
     async def _make(
         self,
         kind: type[_P],
-        wasm: WasmProgram,
+        wasm: WasmProgram | CgiPrograms,
         jail: "_Jail",
         streams: ChildFds,
         terminal: Terminal | None,
     ) -> _P:
-        artefact = await self._artefact(wasm, jail)
+        artefacts = await self._artefacts(wasm)
         if terminal is not None:
             terminal.open_pty()
         try:
-            return await self._fork(kind, wasm, jail, artefact, streams)
+            return await self._fork(kind, wasm, jail, artefacts, streams)
         except StaleArtefactError as error:
-            described = self.cache.describe(artefact)
-            _log.warning(
-                "artefact refused and removed",
-                path=str(artefact.path),
-                images=" ".join(described.images) if described else "",
-                error=str(error),
-            )
-            self.cache.drop(artefact)
-            return await self._fork(kind, wasm, jail, await self._artefact(wasm, jail), streams)
+            for artefact in artefacts:
+                described = self.cache.describe(artefact)
+                _log.warning(
+                    "artefact refused and removed",
+                    path=str(artefact.path),
+                    images=" ".join(described.images) if described else "",
+                    error=str(error),
+                )
+                self.cache.drop(artefact)
+            return await self._fork(kind, wasm, jail, await self._artefacts(wasm), streams)
 
     async def _fork(
         self,
         kind: type[_P],
-        wasm: WasmProgram,
+        wasm: WasmProgram | CgiPrograms,
         jail: "_Jail",
-        artefact: Artefact,
+        artefacts: Sequence[Artefact],
         streams: ChildFds,
     ) -> _P:
         process, cgroup = jail.process, jail.container.cgroup
         http, env = None, process.env
-        answers = artefact.kind is Kind.SERVICE and wasm.function is None
-        # A component that answers by itself is no CGI program, whatever its pod's others are.
-        cgi = None if artefact.kind is Kind.SERVICE else jail.cgi
-        if answers or cgi is not None:
+        artefact = artefacts[0]
+        if isinstance(wasm, CgiPrograms) and not wasm.is_table and artefact.kind is Kind.SERVICE:
+            # It answers by itself, whatever its pod's others do.
+            wasm = wasm.modules[0]
+        function = None if isinstance(wasm, CgiPrograms) else wasm.function
+        is_cgi = isinstance(wasm, CgiPrograms)
+        if is_cgi or (artefact.kind is Kind.SERVICE and function is None):
             annotations = jail.container.spec.annotations
             http, env = http_options(self._node.config.http, annotations, env)
         program = Program(
             artefact=artefact.path,
             kind=artefact.kind,
-            function=wasm.function,
+            function=function,
             args=process.args,
             env=env,
             cwd=process.cwd,
-            given=self._given(jail, artefact),
+            given=self._given(jail, artefacts),
             outbound=self._outbound(jail, http),
         )
         spec = InstanceSpec(
@@ -252,14 +256,14 @@ class WasmInstances:
             terminal=isinstance(streams, Terminal),
             namespace_fds=jail.namespace_fds,
             http=http,
-            cgi=cgi,
+            cgi=wasm.handlers(artefacts, program) if isinstance(wasm, CgiPrograms) else None,
         )
         made = await kind.create(spec, streams.child_fds, cgroup, self._node.reaper)
         streams.close_child_fds()
         return made
 
-    def _given(self, jail: "_Jail", artefact: Artefact) -> GuestOptions:
-        if artefact.kind is Kind.MODULE:
+    def _given(self, jail: "_Jail", artefacts: Sequence[Artefact]) -> GuestOptions:
+        if all(artefact.kind is Kind.MODULE for artefact in artefacts):
             return NOTHING_GIVEN
         limit = self._node.config.keyvalue.max_value_bytes
         return guest_options(jail.container.spec.annotations, limit)
@@ -269,9 +273,25 @@ class WasmInstances:
         listen = None if http is None else http.listen
         return policy_of(jail.container.spec.annotations, node.block, node.default, listen)
 
-    async def _artefact(self, wasm: WasmProgram, jail: "_Jail") -> Artefact:
+    async def _artefacts(self, wasm: WasmProgram | CgiPrograms) -> Sequence[Artefact]:
+        if not isinstance(wasm, CgiPrograms):
+            return (await self._artefact(wasm, interruptible=False),)
+        together = asyncio.Semaphore(self._limits.parallel)
+
+        async def load(module: WasmProgram) -> Artefact:
+            async with together:
+                return await self._artefact(module, interruptible=True)
+
+        # All of them, before any error: whatever gets into the cache is there for the next try.
+        found = await asyncio.gather(*map(load, wasm.modules), return_exceptions=True)
+        for each in found:
+            if isinstance(each, BaseException):
+                raise each
+        return [each for each in found if isinstance(each, Artefact)]
+
+    async def _artefact(self, wasm: WasmProgram, *, interruptible: bool) -> Artefact:
         try:
-            loaded = await self.load(wasm.source, interruptible=jail.cgi is not None)
+            loaded = await self.load(wasm.source, interruptible=interruptible)
         except ShimError as error:
             raise type(error)(f"{wasm.name}: {error}") from error
         return loaded.artefact
@@ -279,13 +299,12 @@ class WasmInstances:
 
 @dataclass(frozen=True, slots=True)
 class _Jail:
-    """Where an instance goes, and as what; `cgi`: for each request on this route."""
+    """Where an instance goes, and as what."""
 
     container: WasmContainer
     process: Process
     plan: JailPlan
     namespace_fds: Sequence[int] = ()
-    cgi: Route | None = None
 
 
 @contextlib.contextmanager
