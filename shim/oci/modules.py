@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from shim.errdefs import InvalidArgumentError
 from shim.oci.paths import safe_path
 
+DEFAULT_NAME = "modules.toml"
 MAX_BYTES = 64 << 10
 MAX_MODULES = 100
 SCRIPT_NAME, ARGS = "${SCRIPT_NAME}", "${ARGS}"
