@@ -95,12 +95,14 @@ class CgiService:
                 if exchange.request.body is None:
                     # Nobody tells when the program reads.
                     exchange.peer.wants_body()
-                exchange.trap = guest.run(context)
+                exchange.trap = guest.run(context, exchange)
             except wasmtime.WasmtimeError as error:
                 exchange.trap = reason_of(error)
             # Before the instance is taken apart, which takes a while.
             exchange.peer.ended()
         finally:
+            if exchange.calls is not None:
+                exchange.calls.close()
             guest.forget(number)
             del LIVE[number]
             n.store_delete(store)
