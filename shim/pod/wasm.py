@@ -229,13 +229,12 @@ class WasmInstances:
     ) -> _P:
         process, cgroup = jail.process, jail.container.cgroup
         http, env = None, process.env
-        artefact = artefacts[0]
-        if isinstance(wasm, CgiPrograms) and not wasm.is_table and artefact.kind is Kind.SERVICE:
-            # It answers by itself, whatever its pod's others do.
-            wasm = wasm.modules[0]
-        function = None if isinstance(wasm, CgiPrograms) else wasm.function
-        is_cgi = isinstance(wasm, CgiPrograms)
-        if is_cgi or (artefact.kind is Kind.SERVICE and function is None):
+        artefact, cgi = artefacts[0], wasm if isinstance(wasm, CgiPrograms) else None
+        function = wasm.modules[0].function if isinstance(wasm, CgiPrograms) else wasm.function
+        if cgi is not None and not cgi.is_table and artefact.kind is Kind.SERVICE:
+            # A component that answers by itself is none, whatever its pod's others are.
+            cgi = None
+        if cgi is not None or (artefact.kind is Kind.SERVICE and function is None):
             annotations = jail.container.spec.annotations
             http, env = http_options(self._node.config.http, annotations, env)
         program = Program(
@@ -256,7 +255,7 @@ class WasmInstances:
             terminal=isinstance(streams, Terminal),
             namespace_fds=jail.namespace_fds,
             http=http,
-            cgi=wasm.handlers(artefacts, program) if isinstance(wasm, CgiPrograms) else None,
+            cgi=None if cgi is None else cgi.handlers(artefacts, program),
         )
         made = await kind.create(spec, streams.child_fds, cgroup, self._node.reaper)
         streams.close_child_fds()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shim.aot.entry import Artefact
 from shim.aot.report import (
+    JSON,
     Loaded,
     describe_loader_death,
     encode_error,
@@ -35,7 +36,11 @@ def test_report_of_an_artefact() -> None:
 
 def test_modules_of_an_image_are_counted_where_the_source_does() -> None:
     artefact = Artefact(Path("/c/x.module"), Kind.MODULE, "x")
-    counted = {"none": {}, "three": {"modules": 3}, "no number": {"modules": "3"}}
+    counted: dict[str, dict[str, JSON]] = {
+        "none": {},
+        "three": {"modules": 3},
+        "no number": {"modules": "3"},
+    }
     found = {name: modules_of(Loaded(artefact, facts)) for name, facts in counted.items()}
     assert found == {"none": 1, "three": 3, "no number": 1}
 
