@@ -26,6 +26,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:").match
 _KEYS = ("route", "module", "entrypoint", "argv", "environment")
 _START = "_start"
 _MAX_SHOWN = 80
+# tomllib takes time by the square of a dotted key's parts: half a minute for 64 KiB of one.
+_MAX_DOTS = 128
 # wagi's other keys, and those of its older versions.
 _WAYS_OUT = {
     "allowed_hosts": "name the servers in the pod's annotation"
@@ -108,6 +110,9 @@ def parse_modules(data: bytes, name: str) -> tuple[CgiModule, ...]:
 def _load(data: bytes, name: str) -> Mapping[str, object]:
     if len(data) > MAX_BYTES:
         raise InvalidArgumentError(f"{name} has more than {MAX_BYTES} bytes")
+    for number, line in enumerate(data.splitlines(), 1):
+        if line.count(b".") > _MAX_DOTS:
+            raise InvalidArgumentError(f"{name}: line {number} has more than {_MAX_DOTS} dots")
     try:
         return tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:

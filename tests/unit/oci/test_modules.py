@@ -95,6 +95,7 @@ def test_everything() -> None:
         ("a = " + "[" * 5000, "is not valid TOML: "),
         ("a = " + "9" * 5000, "is not valid TOML: "),
         ("#" * (MAX_BYTES + 1), f"has more than {MAX_BYTES} bytes"),
+        ("\na" + ".a" * 32000 + " = 1", "line 2 has more than 128 dots"),
     ],
 )
 def test_mistakes(text: str, words: str) -> None:
