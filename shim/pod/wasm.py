@@ -127,8 +127,10 @@ class WasmInstances:
         plan = build_plan(container.spec, container.rootfs)
         container.cgroup.create(container.spec.resources)
         try:
-            jail = _Jail(container, container.spec.process, plan)
-            init = await self._make(WasmInit, wasm, jail, streams, terminal)
+            cgi = wasm if isinstance(wasm, CgiPrograms) else None
+            jail = _Jail(container, container.spec.process, plan, cgi=cgi)
+            modules = wasm.modules if isinstance(wasm, CgiPrograms) else (wasm,)
+            init = await self._make(WasmInit, modules, jail, streams, terminal)
             if container.spec.hooks:
                 await self._run_hooks(container, init)
         except BaseException:
@@ -161,7 +163,7 @@ class WasmInstances:
         """
         with _namespaces_of(init_pid) as (joined, fds):
             jail = _Jail(container, spec.process, build_exec_plan(spec, joined), fds)
-            return await self._make(WasmProcess, wasm, jail, streams, terminal)
+            return await self._make(WasmProcess, (wasm,), jail, streams, terminal)
 
     async def hold_pids(self, container: WasmContainer, init_pid: int) -> WasmProcess:
         """A process in a container's jail that runs nothing, and is the first of a new pid
@@ -197,16 +199,16 @@ class WasmInstances:
     async def _make(
         self,
         kind: type[_P],
-        wasm: WasmProgram | CgiPrograms,
+        modules: Sequence[WasmProgram],
         jail: "_Jail",
         streams: ChildFds,
         terminal: Terminal | None,
     ) -> _P:
-        artefacts = await self._artefacts(wasm)
+        artefacts = await self._artefacts(modules, jail)
         if terminal is not None:
             terminal.open_pty()
         try:
-            return await self._fork(kind, wasm, jail, artefacts, streams)
+            return await self._fork(kind, modules[0], jail, artefacts, streams)
         except StaleArtefactError as error:
             for artefact in artefacts:
                 described = self.cache.describe(artefact)
@@ -217,30 +219,31 @@ class WasmInstances:
                     error=str(error),
                 )
                 self.cache.drop(artefact)
-            return await self._fork(kind, wasm, jail, await self._artefacts(wasm), streams)
+            artefacts = await self._artefacts(modules, jail)
+            return await self._fork(kind, modules[0], jail, artefacts, streams)
 
     async def _fork(
         self,
         kind: type[_P],
-        wasm: WasmProgram | CgiPrograms,
+        wasm: WasmProgram,
         jail: "_Jail",
         artefacts: Sequence[Artefact],
         streams: ChildFds,
     ) -> _P:
         process, cgroup = jail.process, jail.container.cgroup
         http, env = None, process.env
-        artefact, cgi = artefacts[0], wasm if isinstance(wasm, CgiPrograms) else None
-        function = wasm.modules[0].function if isinstance(wasm, CgiPrograms) else wasm.function
+        artefact, cgi = artefacts[0], jail.cgi
+        answers = artefact.kind is Kind.SERVICE and wasm.function is None
         if cgi is not None and not cgi.is_table and artefact.kind is Kind.SERVICE:
-            # A component that answers by itself is none, whatever its pod's others are.
+            # A component that answers by itself is no CGI program, whatever its pod's others are.
             cgi = None
-        if cgi is not None or (artefact.kind is Kind.SERVICE and function is None):
+        if answers or cgi is not None:
             annotations = jail.container.spec.annotations
             http, env = http_options(self._node.config.http, annotations, env)
         program = Program(
             artefact=artefact.path,
             kind=artefact.kind,
-            function=function,
+            function=wasm.function,
             args=process.args,
             env=env,
             cwd=process.cwd,
@@ -272,25 +275,25 @@ class WasmInstances:
         listen = None if http is None else http.listen
         return policy_of(jail.container.spec.annotations, node.block, node.default, listen)
 
-    async def _artefacts(self, wasm: WasmProgram | CgiPrograms) -> Sequence[Artefact]:
-        if not isinstance(wasm, CgiPrograms):
-            return (await self._artefact(wasm, interruptible=False),)
+    async def _artefacts(self, modules: Sequence[WasmProgram], jail: "_Jail") -> Sequence[Artefact]:
+        if len(modules) == 1:
+            return (await self._artefact(modules[0], jail),)
         together = asyncio.Semaphore(self._limits.parallel)
 
         async def load(module: WasmProgram) -> Artefact:
             async with together:
-                return await self._artefact(module, interruptible=True)
+                return await self._artefact(module, jail)
 
         # All of them, before any error: whatever gets into the cache is there for the next try.
-        found = await asyncio.gather(*map(load, wasm.modules), return_exceptions=True)
+        found = await asyncio.gather(*map(load, modules), return_exceptions=True)
         for each in found:
             if isinstance(each, BaseException):
                 raise each
         return [each for each in found if isinstance(each, Artefact)]
 
-    async def _artefact(self, wasm: WasmProgram, *, interruptible: bool) -> Artefact:
+    async def _artefact(self, wasm: WasmProgram, jail: "_Jail") -> Artefact:
         try:
-            loaded = await self.load(wasm.source, interruptible=interruptible)
+            loaded = await self.load(wasm.source, interruptible=jail.cgi is not None)
         except ShimError as error:
             raise type(error)(f"{wasm.name}: {error}") from error
         return loaded.artefact
@@ -298,12 +301,13 @@ class WasmInstances:
 
 @dataclass(frozen=True, slots=True)
 class _Jail:
-    """Where an instance goes, and as what."""
+    """Where an instance goes, and as what; `cgi`: these programs, for each request."""
 
     container: WasmContainer
     process: Process
     plan: JailPlan
     namespace_fds: Sequence[int] = ()
+    cgi: CgiPrograms | None = None
 
 
 @contextlib.contextmanager
