@@ -80,6 +80,8 @@ def run_loader(
 
 def _load(source: ModuleSource, cache: Cache, limits: CompileLimits, ask_alive: AskAlive) -> Loaded:
     source.prepare()
+    if source.is_cgi:
+        cache = cache.of_interruptible()
     digest = source.digest or _digest_of(source.read(limits.memory_bytes))
     found = cache.lookup(digest, source.image)
     made = _Made(found) if found else _verify_or_compile(source, digest, cache, limits)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from shim.config import Http
-from shim.engine.cgi.routes import Route
+from shim.engine.cgi.handlers import Handler
 from shim.engine.run import Instance, Program
 from shim.errdefs import InternalError
 from shim.instance.messages import ADOPTED, START, Failed, Forked, Message, Ready, encode
@@ -35,7 +35,7 @@ class InstanceSpec:
     """Everything that an instance is made of.
 
     `terminal`: its stdio is a terminal, which it is to control. `namespace_fds` are those that the
-    plan joins by descriptor; with `http`, the program is served, with `cgi` as CGI on that route.
+    plan joins by descriptor; with `http`, the program is served, or these CGI programs are.
     Without a program, it is the first process of a new pid namespace, holds that for others, and
     ends when the shim hangs up.
     """
@@ -47,7 +47,7 @@ class InstanceSpec:
     terminal: bool = False
     namespace_fds: Sequence[int] = ()
     http: Http | None = None
-    cgi: Route | None = None
+    cgi: Sequence[Handler] | None = None
 
 
 def run_instance(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int]) -> NoReturn:

@@ -21,7 +21,7 @@ from shim.oci.choose import MODULE_ANNOTATION, Choice, choose_module
 from shim.oci.spec import Process, Spec
 from shim.pod.container_request import ContainerRequest
 from shim.pod.node import Node
-from shim.pod.program import CONTAINER_TYPE, SANDBOX, WasmFile
+from shim.pod.program import CONTAINER_TYPE, SANDBOX, WasmFile, has_modules_file
 from shim.pod.wasm import WasmInstances
 from shim.rootfs import lay_over
 
@@ -155,10 +155,14 @@ class Images:
 
         def choose(artifact: Artifact) -> Choice:
             process = spec.process
+            if has_table and artifact.modules:
+                # Any of them: the file, one of the artifact's, names all that are run.
+                return Choice(artifact.modules[0], None, process.args)
             return choose_module(artifact, process.args, process.env, spec.annotations)
 
+        has_table = has_modules_file(spec)
         try:
-            is_cgi = cgi_route(spec.annotations) is not None
+            is_cgi = has_table or cgi_route(spec.annotations) is not None
             return await self._load(container.id, choose, interruptible=is_cgi)
         except NoArtifactError:
             return None

@@ -10,11 +10,11 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from shim.config import Http
-from shim.engine.cgi.routes import Route
+from shim.engine.cgi.handlers import Handler
 from shim.engine.cgi.service import CgiService
 from shim.engine.guest import GuestFailure, Program, check_texts
 from shim.engine.http.service import Service
@@ -33,7 +33,7 @@ _EXIT_STATUS_NOT_LINKED = 137
 
 
 class Server:
-    """One program, served in one process (as `shim.engine.run.Instance`)."""
+    """What a container serves, in one process (as `shim.engine.run.Instance`)."""
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
@@ -42,24 +42,28 @@ class Server:
         self._stopping = False
 
     @classmethod
-    def load(cls, program: Program, options: Http, route: Route | None = None) -> "Server":
-        """Map the artefact and make what the jail forbids; before the jail.
+    def load(
+        cls, program: Program, options: Http, cgi: Sequence[Handler] | None = None
+    ) -> "Server":
+        """Map the artefacts and make what the jail forbids; before the jail.
 
         Args:
-            program: a component that answers by itself, or a CGI program.
+            program: a component that answers by itself; not used with `cgi`.
             options: how it is served.
-            route: what a CGI program answers.
+            cgi: CGI programs.
 
         Raises:
             InvalidArgumentError: an argument or variable cannot be given to a guest.
-            StaleArtefactError: wasmtime refuses the artefact, or it is gone.
+            StaleArtefactError: wasmtime refuses an artefact, or it is gone.
         """
-        check_texts(program)
-        if route is None:
+        if cgi is None:
+            check_texts(program)
             service = Service(program, options.memory_bytes)
             return cls(Shared(options, service, Channels(options.concurrency)))
-        cgi = CgiService(program, options.memory_bytes, route)
-        return cls(Shared(options, cgi, Channels(options.concurrency), CgiDownload))
+        for handler in cgi:
+            check_texts(handler.program)
+        programs = CgiService(cgi, options.memory_bytes)
+        return cls(Shared(options, programs, Channels(options.concurrency), CgiDownload))
 
     def prepare(self) -> None:
         """Make everything that all requests share; in the jail, and without running guest code.

@@ -52,6 +52,7 @@ TESTED_IN = {
     "shim/daemon/starting.py": "tests/integration/test_launchers.py",
     "shim/daemon/zygote.py": "tests/integration/test_daemon.py",
     "shim/engine/cgi/guests.py": "tests/integration/test_cgi.py",
+    "shim/engine/cgi/handlers.py": "tests/integration/test_cgi_modules.py",
     "shim/engine/cgi/service.py": "tests/integration/test_cgi.py",
     "shim/engine/compile.py": "tests/integration/test_engine.py",
     "shim/engine/component.py": "tests/integration/test_engine.py",

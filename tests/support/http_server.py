@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shim.config import Http
+from shim.engine.cgi.handlers import Handler
 from shim.engine.cgi.routes import Route
 from shim.outbound.policy import OPEN, Policy
 from shim.stores.options import NOTHING_GIVEN, GuestOptions
@@ -123,14 +124,14 @@ def serving(
     env: tuple[str, ...] = (),
     root: Path | None = None,
     given: GuestOptions = NOTHING_GIVEN,
-    cgi: str | None = None,
+    cgi: str | tuple[Handler, ...] | None = None,
     args: tuple[str, ...] = (),
     function: str | None = None,
     outbound: Policy = OPEN,
     **options: Any,
 ) -> Iterator[Serving]:
-    """A server for a module's text or file, with `cgi` on that route; killed at the end if it
-    still runs."""
+    """A server for a module's text or file, with `cgi` on that route, or for these programs; killed
+    at the end if it still runs."""
     cache = engine_runs.new_cache(folder / "cache", interruptible=cgi is not None)
     artefact = engine_runs.load(engine_runs.write_module(folder, module), cache)
     program = engine_runs.program(artefact, *args, function=function, env=env)
@@ -139,7 +140,8 @@ def serving(
     wanted = replace(Http(listen=LISTEN), **options)
     pid = os.fork()
     if pid == 0:
-        _be_server(program, wanted, Route(cgi) if cgi else None, log, root)
+        handlers = cgi if cgi is None or isinstance(cgi, tuple) else (Handler(Route(cgi), program),)
+        _be_server(program, wanted, handlers, log, root)
     served = Serving(pid, 0, log)
     try:
         deadline = time.monotonic() + _START_S
@@ -162,7 +164,7 @@ def serving(
 
 
 def _be_server(
-    program: Any, options: Http, route: Route | None, log: Path, root: Path | None
+    program: Any, options: Http, cgi: tuple[Handler, ...] | None, log: Path, root: Path | None
 ) -> None:
     status = 199
     try:
@@ -174,7 +176,7 @@ def _be_server(
         os.environ["TOKIO_WORKER_THREADS"] = "1"
         from shim.serve.server import Server
 
-        server = Server.load(program, options, route)
+        server = Server.load(program, options, cgi)
         if root:
             os.chroot(root)
         server.prepare()
