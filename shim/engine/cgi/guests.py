@@ -16,15 +16,13 @@ from wasmtime import (
 
 from shim.engine.guest import GuestFailure, Program, environment, is_provided, listed, reason_of
 from shim.engine.http import native as n
-from shim.engine.http.contract import Declared
+from shim.engine.http.client import check_http, outbound_of
 from shim.engine.http.exchange import Exchange
-from shim.engine.http.linker import Host
-from shim.engine.http.service import outbound_of
+from shim.engine.http.linker import define_http
 from shim.engine.interfaces.provider import INTERFACES, Provider, stores_of
 from shim.engine.linkers import WASI_P1
 
 _RUN = "wasi:cli/run@0.2."
-_HTTP = "wasi:http/"
 
 
 class Guest(Protocol):
@@ -112,15 +110,11 @@ class ComponentProgram:
         self._component = component.Component.deserialize_file(engine, str(program.artefact))
         self._stores = stores_of(program, self._component, engine)
         self._outbound = outbound_of(program, self._component, engine)
-        self._imports = self._component.type.imports(engine)
-        self._uses_http = any(name.startswith(_HTTP) for name in self._imports)
-        # Made before the jail, since it has a component of its own; kept for its callbacks.
-        self._host = Host() if self._uses_http else None
-        self._linker = self._host.linker if self._host else component.Linker(engine)
 
     def prepare(self) -> None:
         """See `Guest`."""
-        imports, exports = self._imports, self._component.type.exports(self._engine)
+        kind = self._component.type
+        imports, exports = kind.imports(self._engine), kind.exports(self._engine)
         parent = next((name for name in exports if name.startswith(_RUN)), None)
         if parent is None or self._program.function is not None:
             raise GuestFailure(
@@ -128,12 +122,14 @@ class ComponentProgram:
                 f" this one exports {listed(exports)}"
             )
         unknown = [name for name in imports if name not in INTERFACES and not is_provided(name)]
-        declared = Declared(imports if self._uses_http else {}, self._engine)
-        if unknown := [*unknown, *declared.unknown()]:
+        if unknown:
             raise GuestFailure(f"component imports {listed(unknown)}, which no CGI program gets")
-        declared.check_imports()
-        if not self._uses_http:
-            self._linker.add_wasip2()
+        self._linker = component.Linker(self._engine)
+        self._linker.add_wasip2()
+        if check_http(imports, self._engine):
+            define_http(self._linker)
+        if self._outbound is not None:
+            self._outbound.conduit()
         self._provider = Provider(self._program.given, environment(self._program), self._stores)
         self._provider.link(self._linker, imports, self._engine)
         index = self._component.get_export_index("run", self._component.get_export_index(parent))
