@@ -24,6 +24,7 @@ from shim.aot.locks import slot
 from shim.aot.priority import step_back
 from shim.aot.report import Loaded, encode_error, encode_report
 from shim.aot.source import ModuleSource
+from shim.engine.code import Code
 from shim.engine.compile import Compiled, compile_module
 from shim.errdefs import (
     InternalError,
@@ -103,14 +104,14 @@ def _verify_or_compile(
             binary = source.read(limits.memory_bytes)
             if _digest_of(binary) != digest:
                 raise InvalidArgumentError("the module changed while it was read")
-            compiled = _compile(binary, limits, interruptible=cache.interruptible)
+            compiled = _compile(binary, limits, cache.code)
             artefact = entry.finish(compiled.kind, compiled.artefact, len(binary), source.image)
         return _Made(artefact, is_new=True, removed=tuple(entry.removed))
 
 
-def _compile(binary: bytes, limits: CompileLimits, *, interruptible: bool) -> Compiled:
+def _compile(binary: bytes, limits: CompileLimits, code: Code) -> Compiled:
     try:
-        return compile_module(binary, interruptible=interruptible)
+        return compile_module(binary, code)
     except ResourceExhaustedError as error:
         raise _too_little_memory(error, limits) from error
 

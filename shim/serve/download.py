@@ -26,6 +26,11 @@ from shim.serve.response import (
 )
 
 _PIECE = 256 << 10
+# by the key of `[http]`: what the client gets, and what the log says
+_OVER = {
+    "memory_bytes": (503, "the guest needs more than {} bytes of memory ([http] memory_bytes)"),
+    "fuel": (504, "the guest took more than {} instructions ([http] fuel, annotation http-fuel)"),
+}
 
 
 class Broken(Exception):  # noqa: N818 - what the client sees
@@ -57,7 +62,6 @@ class Download:
         self._sink = sink
         self._options = options
         self._limit = options.max_response_bytes
-        self._memory = options.memory_bytes
         self._log = log
         self._out: deque[bytes] = deque()
         self._body_bytes = 0
@@ -111,8 +115,9 @@ class Download:
         answer = self._exchange.answer
         if answer is None or answer.response is None:
             if ended:
-                status = 503 if self._exchange.needs_memory else 500
-                self.fail(status, self._why_unanswered(answer), draining=draining)
+                over = self._over()
+                status, why = over or (500, self._why_unanswered(answer))
+                self.fail(status, why, draining=draining)
             return ended
         response = answer.response
         try:
@@ -137,7 +142,8 @@ class Download:
         """The guest has ended, and all that it wrote is here."""
         body = response.body
         if not self._is_whole(body):
-            raise BadAnswer(self._why_unfinished(body))
+            status, why = self._over() or (500, self._why_unfinished(body))
+            raise BadAnswer(why, status)
         pieces = []
         while piece := self._read():
             pieces.append(piece)
@@ -186,7 +192,8 @@ class Download:
         if head is None:
             return
         if not self._is_whole(body):
-            raise Broken(self._why_unfinished(body))
+            over = self._over()
+            raise Broken(over[1] if over else self._why_unfinished(body))
         if head.framing is Framing.LENGTH and self._body_bytes < (head.length or 0):
             raise Broken("the guest wrote less than its content-length says")
         if head.framing is Framing.CHUNKED:
@@ -219,12 +226,18 @@ class Download:
             sent -= len(first)
         return True
 
+    def _over(self) -> tuple[int, str] | None:
+        """The status and the reason where the guest is over a limit of its own."""
+        key = self._exchange.over
+        if key is None:
+            return None
+        status, text = _OVER[key]
+        return status, text.format(getattr(self._options, key))
+
     def _too_large(self) -> str:
         return f"the answer is larger than {self._limit} bytes (max_response_bytes)"
 
     def _why_unanswered(self, answer: Answer | None) -> str:
-        if self._exchange.needs_memory:
-            return f"the guest needs more than {self._memory} bytes of memory ([http] memory_bytes)"
         if self._exchange.trap is not None:
             return "the guest trapped"
         if answer is not None:

@@ -56,9 +56,9 @@ class Server:
         """
         check_texts(program)
         if route is None:
-            service = Service(program, options.memory_bytes)
+            service = Service(program, options.memory_bytes, options.fuel)
             return cls(Shared(options, service, Channels(options.concurrency)))
-        cgi = CgiService(program, options.memory_bytes, route)
+        cgi = CgiService(program, options.memory_bytes, route, options.fuel)
         return cls(Shared(options, cgi, Channels(options.concurrency), CgiDownload))
 
     def prepare(self) -> None:

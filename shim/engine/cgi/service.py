@@ -12,6 +12,7 @@ import wasmtime
 from shim.engine.cgi.guests import ComponentProgram, Guest, ModuleProgram
 from shim.engine.cgi.routes import Route
 from shim.engine.cgi.variables import Target, arguments, find_target, variables
+from shim.engine.code import Checks
 from shim.engine.guest import Program, environment, reason_of
 from shim.engine.http import native as n
 from shim.engine.http.exchange import Answer, Exchange, Response
@@ -26,18 +27,19 @@ _UNLIMITED = -1
 class CgiService:
     """One program, from its artefact to its answers."""
 
-    def __init__(self, program: Program, memory_bytes: int, route: Route) -> None:
+    def __init__(self, program: Program, memory_bytes: int, route: Route, fuel: int = 0) -> None:
         """Map the artefact, which is an interruptible one.
 
         Args:
             program: what is run for each request.
             memory_bytes: what each linear memory of an instance may grow to.
             route: which requests; all others are answered with 404.
+            fuel: as for `shim.engine.http.service.Service`.
 
         Raises:
             StaleArtefactError: wasmtime refuses the artefact, or it is gone.
         """
-        self._host = serving_host()
+        self._host = serving_host(Checks.FUEL if fuel else Checks.STOP)
         engine = self._host.engine
         kind = ModuleProgram if program.kind is Kind.MODULE else ComponentProgram
         try:
@@ -48,6 +50,7 @@ class CgiService:
             ) from error
         self._route = route
         self._memory_bytes = memory_bytes
+        self._fuel = fuel
         self._arguments = program.args[1:]
         self._variables = environment(program)
         self._numbers = itertools.count(1)
@@ -83,6 +86,8 @@ class CgiService:
                 exchange.trap = self._guest.run(context)
             except wasmtime.WasmtimeError as error:
                 exchange.trap = reason_of(error)
+            if self._fuel and exchange.trap is not None and n.fuel_of(context) == 0:
+                exchange.over = "fuel"
             # Before the instance is taken apart, which takes a while.
             exchange.peer.ended()
         finally:
@@ -100,6 +105,8 @@ class CgiService:
         n.store_limiter(store, self._memory_bytes, *[_UNLIMITED] * 4)
         n.epoch_callback(store, self._epoch_at, number, None)
         n.set_epoch_deadline(context, 1)
+        if self._fuel:
+            n.check(n.set_fuel(context, self._fuel))
         wasi, request = n.wasi_new(), exchange.request
         if request.body is None:
             opened = n.wasi_stdin_file(wasi, request.source)

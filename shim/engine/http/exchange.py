@@ -164,8 +164,8 @@ class Exchange:
     """One request, its guest's resources by their number, and the answer."""
 
     __slots__ = (
-        "_next", "_table", "answer", "calls", "consumed", "native", "needs_memory", "peer",
-        "request", "scratch", "trap",
+        "_next", "_table", "answer", "calls", "consumed", "native", "over", "peer", "request",
+        "scratch", "trap",
     )  # fmt: skip
 
     def __init__(self, request: Request, peer: Peer) -> None:
@@ -176,8 +176,8 @@ class Exchange:
         self.answer: Answer | None = None
         # why the guest ended early, with the backtrace
         self.trap: str | None = None
-        # whether that is because it needs more memory than it may have, from the first on
-        self.needs_memory = False
+        # the key of `[http]` whose limit that is: memory only where it lacks from the first on
+        self.over: str | None = None
         # makes one of wasmtime's streams; set while the guest runs
         self.native: Any = None
         # the guest's own requests, where it may make any; set while it runs
