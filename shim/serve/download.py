@@ -56,6 +56,12 @@ class Download:
         # whether the connection can have another request afterwards
         self.reusable = False
         self.head: Head | None = None
+        # of the answer, once there is one
+        self.status = 0
+        # the limit that it is over, a key of `[http]`
+        self.over: str | None = None
+        # how many bytes the client has got
+        self.sent_bytes = 0
         self._connection = connection
         self._message = message
         self._exchange = exchange
@@ -108,6 +114,7 @@ class Download:
         whole = status == 500 and self._message.complete
         self.reusable = whole and self._message.keep_alive and not draining
         is_head = self._message.method == b"HEAD"
+        self.status = status
         self._out.append(plain_answer(status, keep_alive=self.reusable, head_only=is_head))
         self.finished = True
 
@@ -169,6 +176,7 @@ class Download:
         if head.framing is Framing.LENGTH and (head.length or 0) > self._limit:
             raise BadAnswer(self._too_large(), 503)
         self.head = head
+        self.status = response.status
         self._out.append(head.data)
         return head
 
@@ -218,6 +226,7 @@ class Download:
             sent = self._connection.sendmsg(list(self._out))
         except BlockingIOError:
             return False
+        self.sent_bytes += sent
         while sent:
             first = self._out.popleft()
             if len(first) > sent:
@@ -231,10 +240,12 @@ class Download:
         key = self._exchange.over
         if key is None:
             return None
+        self.over = key
         status, text = _OVER[key]
         return status, text.format(getattr(self._options, key))
 
     def _too_large(self) -> str:
+        self.over = "max_response_bytes"
         return f"the answer is larger than {self._limit} bytes (max_response_bytes)"
 
     def _why_unanswered(self, answer: Answer | None) -> str:

@@ -15,7 +15,7 @@ from shim.engine.cgi.variables import Target, arguments, find_target, variables
 from shim.engine.code import Checks
 from shim.engine.guest import Program, environment, reason_of
 from shim.engine.http import native as n
-from shim.engine.http.exchange import Answer, Exchange, Response
+from shim.engine.http.exchange import Answer, Census, Exchange, Response
 from shim.engine.http.fields import Fields
 from shim.engine.http.linker import LIVE, serving_host
 from shim.errdefs import StaleArtefactError
@@ -51,6 +51,7 @@ class CgiService:
         self._route = route
         self._memory_bytes = memory_bytes
         self._fuel = fuel
+        self.census: Census | None = None
         self._arguments = program.args[1:]
         self._variables = environment(program)
         self._numbers = itertools.count(1)
@@ -83,6 +84,10 @@ class CgiService:
                 if exchange.request.body is None:
                     # Nobody tells when the program reads.
                     exchange.peer.wants_body()
+                # It is made as a part of its run, of which nobody tells the time.
+                if self.census is not None:
+                    self.census.made()
+                exchange.is_made = True
                 exchange.trap = self._guest.run(context)
             except wasmtime.WasmtimeError as error:
                 exchange.trap = reason_of(error)
@@ -94,6 +99,8 @@ class CgiService:
             self._guest.forget(number)
             del LIVE[number]
             n.store_delete(store)
+            if exchange.is_made and self.census is not None:
+                self.census.gone()
 
     def tick(self) -> None:
         """Let every running guest look whether it must stop."""

@@ -29,7 +29,7 @@ from shim.engine.guest import (
 )
 from shim.engine.http import native as n
 from shim.engine.http.contract import HANDLE, HANDLER, KINDS, OUTGOING, Declared
-from shim.engine.http.exchange import Exchange
+from shim.engine.http.exchange import Census, Exchange
 from shim.engine.http.helper import EXPORTS
 from shim.engine.http.linker import LIVE, serving_host
 from shim.engine.interfaces.provider import INTERFACES, Provider, stores_of
@@ -69,6 +69,7 @@ class Service:
         self._program = program
         self._memory_bytes = memory_bytes
         self._fuel = fuel
+        self.census: Census | None = None
         self._numbers = itertools.count(1)
         arguments = [argument.encode() for argument in program.args]
         variables = [(name.encode(), value.encode()) for name, value in environment(program)]
@@ -139,6 +140,8 @@ class Service:
             self._provider.forget(number)
             del LIVE[number]
             n.store_delete(store)
+            if exchange.is_made and self.census is not None:
+                self.census.gone()
 
     def tick(self) -> None:
         """Let every running guest look whether it must stop."""
@@ -187,6 +190,9 @@ class Service:
             if _TOO_SMALL(str(error)):
                 exchange.over = "memory_bytes"
             raise
+        exchange.is_made = True
+        if self.census is not None:
+            self.census.made()
         function = _bindings.wasmtime_component_func_t()
         n.get_function(ctypes.addressof(instance), context, at.handle, ctypes.addressof(function))
         arguments = (ctypes.c_uint8 * (2 * n.VALUE_BYTES))()
