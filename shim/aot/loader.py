@@ -111,7 +111,7 @@ def _verify_or_compile(
 
 def _compile(binary: bytes, limits: CompileLimits, code: Code) -> Compiled:
     try:
-        return compile_module(binary, code)
+        return compile_module(binary, code=code)
     except ResourceExhaustedError as error:
         raise _too_little_memory(error, limits) from error
 
