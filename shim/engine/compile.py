@@ -58,11 +58,10 @@ def _compile(binary: bytes, code: Code) -> Compiled:
         return Compiled(kind, wasmtime.Module(new_compiler(code.program), binary).serialize())
     names = component_names(binary)
     _refuse_wasi_0_3(names)
+    checks = code.program
     if any(name.startswith(HANDLER) for name in names.exports):
-        compiled = component.Component(new_compiler(code.service), binary)
-        return Compiled(Kind.SERVICE, compiled.serialize())
-    compiled = component.Component(new_compiler(code.program), binary)
-    return Compiled(kind, compiled.serialize())
+        kind, checks = Kind.SERVICE, code.service
+    return Compiled(kind, component.Component(new_compiler(checks), binary).serialize())
 
 
 def _refuse_wasi_0_3(names: ComponentNames) -> None:

@@ -9,7 +9,7 @@ import socket
 import threading
 
 from shim.serve.counters import Counters
-from shim.serve.listener import address_of, listen
+from shim.serve.listener import listen
 from shim.serve.metrics import Metrics
 from shim.serve.scrapes import BACKLOG, Scrapes
 from shim.serve.shared import Shared
@@ -22,21 +22,18 @@ class Report:
         self._address = address
         self._counters = Counters(processes)
         self._metrics = Metrics(self._counters)
-        self._listener: socket.socket | None = None
 
-    def bind(self) -> str:
-        """Listen; returns the address.
+    def bind(self) -> socket.socket:
+        """A socket that listens there.
 
         Raises:
             OSError: the kernel does not let us.
         """
-        self._listener = listen(self._address, BACKLOG)
-        return address_of(self._listener)
+        return listen(self._address, BACKLOG)
 
-    def start(self, shared: Shared, process: int) -> None:
-        """Count in the slot of this process, and answer whoever asks, in a thread."""
-        slot = self._counters.slot(process)
-        shared.tally = shared.service.census = slot
-        if self._listener is not None:
-            scrapes = Scrapes(self._listener, self._metrics.text, shared.log)
-            threading.Thread(target=scrapes.run, name="metrics", daemon=True).start()
+    def start(self, shared: Shared, listener: socket.socket, process: int = 0) -> None:
+        """Count in the slot of this process, and answer whoever asks at `bind`'s socket, in a
+        thread."""
+        shared.tally = shared.service.census = self._counters.slot(process)
+        scrapes = Scrapes(listener, self._metrics.text, shared.log)
+        threading.Thread(target=scrapes.run, name="metrics", daemon=True).start()

@@ -107,13 +107,13 @@ class Server:
         with contextlib.closing(listener):
             if self._report is not None:
                 try:
-                    where = self._report.bind()
+                    asked = self._report.bind()
                 except OSError as error:
                     address = self._options.metrics
                     self._shared.log(f"cannot listen on {address} (metrics): {error.strerror}")
                     return _EXIT_STATUS_NOT_BOUND
-                self._shared.log(f"metrics on http://{where}/metrics")
-                self._report.start(self._shared, 0)
+                self._shared.log(f"metrics on http://{address_of(asked)}/metrics")
+                self._report.start(self._shared, asked)
             self._shared.log(f"serving HTTP on {address_of(listener)}")
             self._serve(listener)
         return 0

@@ -3,11 +3,14 @@
 import contextlib
 import os
 import re
+import signal
 import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -251,3 +254,59 @@ def test_without_them_nobody_listens(tmp_path: Path) -> None:
     (tmp_path / "with").mkdir()
     with measured(tmp_path / "with", http_guest.component()) as one:
         assert listeners_of(one.pid) == 2
+
+
+def test_every_process_of_a_server_tells_of_all(tmp_path: Path) -> None:
+    """They share the socket, so that one that ends takes neither the page nor its numbers along."""
+    with listen_and_fork(3) as (address, pids):
+        for _ in range(20):
+            assert answers_of(page_of(address)) == {("GET", "2xx"): 1 + 2 + 3}
+        assert page_of(address).pop("tandem_http_workers_started_total") == 3
+        for number in (2, 0):
+            os.kill(pids[number], signal.SIGKILL)
+            os.waitpid(pids.pop(number), 0)
+            assert answers_of(page_of(address)) == {("GET", "2xx"): 6}
+
+
+def page_of(address: tuple[str, int]) -> Samples:
+    with socket.create_connection(address, 20) as connection:
+        return samples_of(body_of(exchange(connection, ASK)).decode())
+
+
+@contextlib.contextmanager
+def listen_and_fork(count: int) -> Iterator[tuple[tuple[str, int], list[int]]]:
+    """Processes as those of a server; the first one has had one request, the second one two."""
+    from shim.serve.report import Report
+
+    report = Report("127.0.0.1:0", count)
+    listener = report.bind()
+    ready, told = os.pipe()
+    pids = []
+    try:
+        for number in range(count):
+            pid = os.fork()
+            if pid == 0:
+                _count_and_answer(report, listener, number, told)
+            pids.append(pid)
+        assert sum(len(os.read(ready, 1)) for _ in range(count)) == count
+        yield listener.getsockname(), pids
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        for fd in (ready, told):
+            os.close(fd)
+        listener.close()
+
+
+def _count_and_answer(report: Any, listener: socket.socket, number: int, told: int) -> None:
+    try:
+        shared = SimpleNamespace(tally=None, service=SimpleNamespace(census=None), log=print)
+        report.start(shared, listener, number)
+        for _ in range(number + 1):
+            shared.tally.began()
+            shared.tally.answered(b"GET", 200, 0.1, None)
+        os.write(told, b".")
+        signal.pause()
+    finally:
+        os._exit(1)
