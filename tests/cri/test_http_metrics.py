@@ -108,6 +108,10 @@ def test_fuel(
             f"GET {endless}: 504: the guest took more than {FUEL} instructions"
             " ([http] fuel, annotation http-fuel)"
         )
+        if image == PROGRAM:
+            # What is executed in it answers no request, and has no limit.
+            (program,) = server.info()["runtimeSpec"]["process"]["args"]
+            assert server.exec(f"{program}#other").exit_code == 0
         assert server.stop().exit_code == 0
 
 
