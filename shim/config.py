@@ -91,7 +91,8 @@ class Http:
 
     `memory_bytes` is for each linear memory of an instance, `timeout_s` for a guest from the end of
     the request's header to that of the answer's body, `client_timeout_s` for a client that has to
-    send or read.
+    send or read, `fuel` is the number of instructions that a request may take. Without a value,
+    there is no `health` path, no `metrics` address, and no limit of fuel.
     """
 
     listen: str = "0.0.0.0:8080"
@@ -106,6 +107,9 @@ class Http:
     header_timeout_s: int = 10
     idle_timeout_s: int = 60
     client_timeout_s: int = 30
+    health: str = ""
+    metrics: str = ""
+    fuel: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,9 @@ def warm(
     config = node_config()
     cache, limits = node_cache(config), compile_limits(config)
     if cgi:
-        cache = cache.of_interruptible()
+        from shim.engine.code import Code
+
+        cache = cache.of(Code.INTERRUPTIBLE)
     where = address or config.containerd.address
     done: list[dict[str, Any]] = []
     for image in images:

@@ -9,6 +9,7 @@ import functools
 import wasmtime
 from wasmtime import component
 
+from shim.engine.code import Checks
 from shim.engine.http.linker import define_http, serving_host
 
 WASI_P1 = "wasi_snapshot_preview1"
@@ -53,7 +54,7 @@ def prepare_linkers(engine: wasmtime.Engine) -> None:
     """Make all, for the processes to be forked."""
     module_linker(engine)
     component_linker(engine)
-    serving_host()
+    serving_host(Checks.STOP)
 
 
 def _proc_exit(code: int) -> None:

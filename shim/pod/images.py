@@ -15,6 +15,7 @@ from shim.content import trees
 from shim.content.quick import ask_digest, ask_target
 from shim.content.source import Choose, ImageSource, Origin, Resolved
 from shim.engine.cgi.routes import cgi_route
+from shim.engine.code import Code
 from shim.errdefs import InvalidArgumentError, NoArtifactError, ShimError
 from shim.oci.artifact import Artifact
 from shim.oci.choose import MODULE_ANNOTATION, Choice, choose_module
@@ -163,17 +164,18 @@ class Images:
         has_table = has_modules_file(spec)
         try:
             is_cgi = has_table or cgi_route(spec.annotations) is not None
-            return await self._load(container.id, choose, interruptible=is_cgi)
+            code = self._instances.code_for(spec.annotations, is_cgi=is_cgi)
+            return await self._load(container.id, choose, code)
         except NoArtifactError:
             return None
 
-    async def _load(self, container_id: str, choose: Choose, *, interruptible: bool) -> WasmImage:
+    async def _load(self, container_id: str, choose: Choose, code: Code) -> WasmImage:
         origin = Origin(self._node.address, self._node.namespace, container_id)
         cache = self._instances.cache
         target = await ask_target(origin)
         source = ImageSource(origin, choose, cache, target)
         try:
-            loaded = await self._instances.load(source, interruptible=interruptible)
+            loaded = await self._instances.load(source, code)
             resolved = source.adopt(loaded)
         except ShimError as error:
             if target is None or isinstance(error, NoArtifactError):

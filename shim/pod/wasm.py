@@ -7,7 +7,7 @@ that jail, by descriptors of its namespaces which are opened while init is certa
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from shim.aot.source import Loaded, ModuleSource
 from shim.cgroup import Cgroup
 from shim.config import Http
 from shim.content.alive import ask_alive
+from shim.engine.code import Code, code_for
 from shim.engine.run import Program
 from shim.errdefs import FailedPreconditionError, ShimError, StaleArtefactError
 from shim.instance.child import InstanceSpec
@@ -40,7 +41,7 @@ from shim.process.child_streams import ChildFds
 from shim.process.stdio import Stdio
 from shim.process.terminal import Terminal
 from shim.record import pid_file
-from shim.serve.options import http_options
+from shim.serve.options import http_options, is_metered
 from shim.stores.options import NOTHING_GIVEN, GuestOptions, check_reach, guest_options
 from shim.wasm.binary import Kind
 
@@ -97,18 +98,29 @@ class WasmInstances:
             in_background=compile_in_background,
         )
 
-    async def load(self, source: ModuleSource, *, interruptible: bool = False) -> Loaded:
+    async def load(self, source: ModuleSource, code: Code = Code.PLAIN) -> Loaded:
         """The compiled artefact of a module.
 
         Raises:
             ShimError: why there is none.
         """
-        node, cache = self._node, self.cache
-        if interruptible:
-            cache = cache.of_interruptible()
+        node, cache = self._node, self.cache.of(code)
         return await load_artefact(
             source, cache, self._limits, node.reaper, partial(ask_alive, node.address)
         )
+
+    def code_for(
+        self, annotations: Mapping[str, str], *, is_cgi: bool, function: str | None = None
+    ) -> Code:
+        """The kind of native code for a container, or for what is executed in it.
+
+        Raises:
+            InvalidArgumentError: an annotation says what it cannot mean.
+        """
+        # A component's own function is called once, whether the component answers HTTP or not.
+        serves = is_cgi or function is None
+        metered = serves and is_metered(self._node.config.http, annotations)
+        return code_for(per_request=is_cgi, metered=metered)
 
     async def create(
         self,
@@ -294,7 +306,9 @@ class WasmInstances:
 
     async def _artefact(self, wasm: WasmProgram, jail: "_Jail") -> Artefact:
         try:
-            loaded = await self.load(wasm.source, interruptible=jail.cgi is not None)
+            annotations = jail.container.spec.annotations
+            code = self.code_for(annotations, is_cgi=jail.cgi is not None, function=wasm.function)
+            loaded = await self.load(wasm.source, code)
         except ShimError as error:
             raise type(error)(f"{wasm.name}: {error}") from error
         return loaded.artefact

@@ -23,11 +23,16 @@ class Connection:
 
     def __init__(self, shared: Shared, connection: socket.socket) -> None:
         self.idle = True
+        # It came when the server was about to end: it is told so, and nobody waits for it.
+        self.is_late = shared.draining
         self._shared = shared
         self._options = shared.options
+        self._health = shared.options.health.encode()
         self._socket = connection
         self._reader = RequestReader(
-            shared.options.max_header_bytes, shared.options.max_request_bytes
+            shared.options.max_header_bytes,
+            shared.options.max_request_bytes,
+            shared.tally.received,
         )
         connection.setblocking(False)  # noqa: FBT003 (the socket API's)
         with contextlib.suppress(OSError):
@@ -39,6 +44,7 @@ class Connection:
             while not self.is_over and self._serve_next():
                 self.idle = True
         except BadRequest as error:
+            self._shared.tally.refused()
             self._refuse(error.status)
         except OSError:
             self._socket.close()
@@ -65,19 +71,54 @@ class Connection:
         if message is None:
             self._socket.close()
             return False
+        if self._is_health(message):
+            return self._answer_health(message)
+        if self.is_late:
+            self._refuse(503)
+            return False
+        return self._answer(message)
+
+    def _is_health(self, message: Message) -> bool:
+        return bool(self._health) and message.target.partition(b"?")[0] == self._health
+
+    def _answer_health(self, message: Message) -> bool:
+        """Say whether this server takes requests: without a guest, and whatever guests do."""
+        is_head = message.method == b"HEAD"
+        status = 503 if self._shared.draining else 200
+        fields = [(b"cache-control", b"no-store")]
+        if message.method not in {b"GET", b"HEAD"}:
+            status, fields = 405, [(b"allow", b"GET, HEAD")]
+        goes_on = message.complete and message.keep_alive and not self._shared.draining
+        data = plain_answer(status, keep_alive=goes_on, head_only=is_head, fields=fields)
+        # A client that has no room for a few bytes has not read its earlier answers.
+        sent = self._socket.send(data)
+        self._shared.tally.sent(sent)
+        goes_on = goes_on and sent == len(data)
+        if not goes_on:
+            self._shared.hang_up(self._socket, unread=not message.complete)
+        return goes_on
+
+    def _answer(self, message: Message) -> bool:
+        tally = self._shared.tally
+        message.began = time.monotonic()
+        tally.began()
         channel = self._shared.channels.acquire(_QUEUE_S)
         if channel is None:
+            seconds = time.monotonic() - message.began
+            tally.answered(message.method, 503, seconds, "concurrency")
             self._shared.log(
                 f"{message.method.decode()} {message.target[:200].decode()}: 503: there are"
                 f" {self._options.concurrency} requests in flight (concurrency)"
             )
             self._refuse(503)
             return False
-        transaction = Transaction(self._shared, self._socket, self._reader, message, channel)
         try:
+            transaction = Transaction(self._shared, self._socket, self._reader, message, channel)
             transaction.run()
         finally:
             self._shared.channels.release(channel)
+            if not message.counted:
+                tally.answered(message.method, 0, time.monotonic() - message.began, None)
         if transaction.reusable and self._shared.draining:
             self._socket.close()
             return False
@@ -91,7 +132,7 @@ class Connection:
                 seconds = self._options.header_timeout_s if begun else self._options.idle_timeout_s
                 deadline = time.monotonic() + seconds
             self.idle = not begun
-            if self._shared.draining and self.idle:
+            if self._shared.draining and self.idle and not self.is_late:
                 return None
             poll = select.poll()
             poll.register(self._socket, select.POLLIN)
@@ -108,5 +149,5 @@ class Connection:
 
     def _refuse(self, status: int) -> None:
         with contextlib.suppress(OSError):
-            self._socket.send(plain_answer(status, keep_alive=False))
+            self._shared.tally.sent(self._socket.send(plain_answer(status, keep_alive=False)))
         self._shared.hang_up(self._socket, unread=True)

@@ -10,8 +10,10 @@ import os
 import selectors
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
 
 from shim.config import Http
 from shim.engine.cgi.handlers import Handler
@@ -22,8 +24,11 @@ from shim.errdefs import PermissionDeniedError
 from shim.serve.cgi_download import CgiDownload
 from shim.serve.channels import Channels
 from shim.serve.connection import Connection
-from shim.serve.options import parse_address
+from shim.serve.listener import address_of, listen
 from shim.serve.shared import Shared
+
+if TYPE_CHECKING:
+    from shim.serve.report import Report
 
 # Any of these may be the image's stop signal.
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -37,6 +42,7 @@ class Server:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        self._report: Report | None = None
         self._options = shared.options
         self._connections: dict[Connection, None] = {}
         self._stopping = False
@@ -58,12 +64,22 @@ class Server:
         """
         if cgi is None:
             check_texts(program)
-            service = Service(program, options.memory_bytes)
-            return cls(Shared(options, service, Channels(options.concurrency)))
-        for handler in cgi:
-            check_texts(handler.program)
-        programs = CgiService(cgi, options.memory_bytes)
-        return cls(Shared(options, programs, Channels(options.concurrency), CgiDownload))
+            service = Service(program, options.memory_bytes, options.fuel)
+            server = cls(Shared(options, service, Channels(options.concurrency)))
+        else:
+            for handler in cgi:
+                check_texts(handler.program)
+            programs = CgiService(cgi, options.memory_bytes, options.fuel)
+            server = cls(Shared(options, programs, Channels(options.concurrency), CgiDownload))
+        if options.metrics:
+            # What it needs of the host's files is imported here; no other server pays for it. The
+            # daemon keeps ssl out (shim/daemon/unneeded.py); here its absence would be an error.
+            if not sys.modules.get("ssl"):
+                sys.modules.pop("ssl", None)
+            from shim.serve.report import Report  # noqa: PLC0415
+
+            server._report = Report(options.metrics)
+        return server
 
     def prepare(self) -> None:
         """Make everything that all requests share; in the jail, and without running guest code.
@@ -88,31 +104,23 @@ class Server:
             self._shared.log(str(failure))
             return _EXIT_STATUS_NOT_LINKED
         try:
-            listener = self._listen()
+            listener = listen(self._options.listen, self._options.backlog)
         except OSError as error:
             self._shared.log(f"cannot listen on {self._options.listen}: {error.strerror}")
             return _EXIT_STATUS_NOT_BOUND
         with contextlib.closing(listener):
-            host, port = listener.getsockname()[:2]
-            self._shared.log(f"serving HTTP on {f'[{host}]' if ':' in host else host}:{port}")
+            if self._report is not None:
+                try:
+                    asked = self._report.bind()
+                except OSError as error:
+                    address = self._options.metrics
+                    self._shared.log(f"cannot listen on {address} (metrics): {error.strerror}")
+                    return _EXIT_STATUS_NOT_BOUND
+                self._shared.log(f"metrics on http://{address_of(asked)}/metrics")
+                self._report.start(self._shared, asked)
+            self._shared.log(f"serving HTTP on {address_of(listener)}")
             self._serve(listener)
         return 0
-
-    def _listen(self) -> socket.socket:
-        address = parse_address(self._options.listen, "[http] listen")
-        family = socket.AF_INET6 if address.is_ipv6 else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if address.is_ipv6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            listener.bind((address.host, address.port))
-            listener.listen(self._options.backlog)
-        except BaseException:
-            listener.close()
-            raise
-        listener.setblocking(False)  # noqa: FBT003 (the socket API's)
-        return listener
 
     def _serve(self, listener: socket.socket) -> None:
         self._shared.start_keeper()
@@ -135,7 +143,10 @@ class Server:
         for connection in tuple(self._connections):
             connection.end_if_idle()
         # A guest that waits in the host for ever holds up nobody: its client has its answer.
-        while not all(connection.is_over for connection in tuple(self._connections)):
+        while not all(c.is_over or c.is_late for c in tuple(self._connections)):
+            if self._options.health:
+                # Whoever asks whether there will be answers is told that there will be none.
+                self._accept(listener, workers, running)
             wait(running, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
 
     def _accept(
@@ -154,12 +165,13 @@ class Server:
                 return False
             connection = Connection(self._shared, accepted)
             self._connections[connection] = None
+            self._shared.tally.accepted()
             try:
                 served = workers.submit(connection.serve)
             except RuntimeError as error:
                 # the limit of processes (pids) of the container, or of its user
                 self._shared.log(f"cannot serve a connection: {error}")
-                del self._connections[connection]
+                self._forget(connection, None)
                 accepted.close()
                 return False
             running.add(served)
@@ -168,6 +180,7 @@ class Server:
 
     def _forget(self, connection: Connection, _: object) -> None:
         del self._connections[connection]
+        self._shared.tally.closed()
 
     def _make_room(self) -> bool:
         return any(connection.end_if_idle() for connection in tuple(self._connections))

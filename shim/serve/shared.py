@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 from shim.config import Http
-from shim.engine.http.exchange import Exchange
+from shim.engine.http.exchange import Census, Exchange
 from shim.serve.channels import Channels
+from shim.serve.counters import Tally, Uncounted
 from shim.serve.download import Download
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ EXIT_STATUS_STUCK = 1
 
 class Service(Protocol):
     """What answers: a component's own handler, or a CGI program."""
+
+    census: Census | None
+    """Who counts the instances, if anybody does."""
 
     def prepare(self) -> None:
         """Link what all requests share; raises `GuestFailure`."""
@@ -61,6 +65,7 @@ class Shared:
         self.service = service
         self.channels = channels
         self.draining = False
+        self.tally: Tally = Uncounted()
         self.wake_lock = threading.Lock()
         self.couriers = ThreadPoolExecutor(
             max_workers=2 * options.concurrency, thread_name_prefix="courier"
@@ -135,7 +140,7 @@ class Shared:
                 with contextlib.suppress(RuntimeError):
                     transaction.send_courier()
             if age > limit and transaction.stop is None:
-                transaction.halt(f"it took longer than {limit} s (timeout_s)")
+                transaction.halt(f"it took longer than {limit} s (timeout_s)", over="timeout_s")
             stuck += transaction.stop is not None and age > limit + _STUCK_S
         if stuck >= self.options.concurrency:
             self.log(

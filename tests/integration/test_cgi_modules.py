@@ -8,6 +8,7 @@ import pytest
 
 from shim.engine.cgi.handlers import Handler
 from shim.engine.cgi.routes import Route
+from shim.engine.code import Code
 from shim.engine.guest import Program
 from tests.support import cgi_guest, engine_runs, guests
 from tests.support.http_server import Serving, body_of, serving
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.root
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     folder = tmp_path_factory.mktemp("modules")
-    cache = engine_runs.new_cache(folder / "cache", interruptible=True)
+    cache = engine_runs.new_cache(folder / "cache", code=Code.INTERRUPTIBLE)
 
     def program(number: int, module: str | Path, *env: str) -> Program:
         path = engine_runs.write_module(folder, module, f"{number}.wasm")
@@ -79,7 +80,7 @@ def test_a_program_that_fails_leaves_the_others(server: Serving) -> None:
 
 
 def test_no_route_is_404(tmp_path: Path) -> None:
-    cache = engine_runs.new_cache(tmp_path / "cache", interruptible=True)
+    cache = engine_runs.new_cache(tmp_path / "cache", code=Code.INTERRUPTIBLE)
     module = engine_runs.write_module(tmp_path, cgi_guest.second(), "second.wasm")
     program = engine_runs.program(engine_runs.load(module, cache))
     handlers = (Handler(Route("/a"), program), Handler(Route("/b/..."), program))
@@ -90,7 +91,7 @@ def test_no_route_is_404(tmp_path: Path) -> None:
 
 
 def test_which_route_has_no_program(tmp_path: Path) -> None:
-    cache = engine_runs.new_cache(tmp_path / "cache", interruptible=True)
+    cache = engine_runs.new_cache(tmp_path / "cache", code=Code.INTERRUPTIBLE)
     good = engine_runs.load(engine_runs.write_module(tmp_path, cgi_guest.second(), "a.wasm"), cache)
     bad = engine_runs.load(engine_runs.write_module(tmp_path, guests.REACTOR, "b.wasm"), cache)
     handlers = (

@@ -15,6 +15,7 @@ from typing import Any
 from shim.config import Http
 from shim.engine.cgi.handlers import Handler
 from shim.engine.cgi.routes import Route
+from shim.engine.code import code_for
 from shim.outbound.policy import OPEN, Policy
 from shim.stores.options import NOTHING_GIVEN, GuestOptions
 from tests.support import engine_runs
@@ -132,7 +133,8 @@ def serving(
 ) -> Iterator[Serving]:
     """A server for a module's text or file, with `cgi` on that route, or for these programs; killed
     at the end if it still runs."""
-    cache = engine_runs.new_cache(folder / "cache", interruptible=cgi is not None)
+    code = code_for(per_request=cgi is not None, metered=bool(options.get("fuel")))
+    cache = engine_runs.new_cache(folder / "cache", code=code)
     artefact = engine_runs.load(engine_runs.write_module(folder, module), cache)
     program = engine_runs.program(artefact, *args, function=function, env=env)
     program = replace(program, given=given, outbound=outbound)

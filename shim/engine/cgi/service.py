@@ -14,9 +14,10 @@ from shim.engine.cgi.guests import ComponentProgram, Guest, ModuleProgram
 from shim.engine.cgi.handlers import Handler
 from shim.engine.cgi.routes import RouteTable
 from shim.engine.cgi.variables import Target, arguments, find_target, variables
+from shim.engine.code import Checks
 from shim.engine.guest import GuestFailure, Program, environment, reason_of
 from shim.engine.http import native as n
-from shim.engine.http.exchange import Answer, Exchange, Response
+from shim.engine.http.exchange import Answer, Census, Exchange, Response
 from shim.engine.http.fields import Fields
 from shim.engine.http.linker import LIVE, serving_host
 from shim.errdefs import StaleArtefactError
@@ -28,17 +29,18 @@ _UNLIMITED = -1
 class CgiService:
     """A container's programs, from their artefacts to their answers."""
 
-    def __init__(self, handlers: Sequence[Handler], memory_bytes: int) -> None:
+    def __init__(self, handlers: Sequence[Handler], memory_bytes: int, fuel: int = 0) -> None:
         """Map the artefacts, which are interruptible ones.
 
         Args:
             handlers: what is run for each request; what is none of theirs is answered with 404.
             memory_bytes: what each linear memory of an instance may grow to.
+            fuel: as for `shim.engine.http.service.Service`.
 
         Raises:
             StaleArtefactError: wasmtime refuses an artefact, or it is gone.
         """
-        self._host = serving_host()
+        self._host = serving_host(Checks.FUEL if fuel else Checks.STOP)
         self._handlers = handlers
         self._routes = RouteTable([handler.route for handler in handlers])
         self._guests: list[Guest] = []
@@ -49,6 +51,8 @@ class CgiService:
                 self._load(handler.program) if earlier is None else self._guests[earlier]
             )
         self._memory_bytes = memory_bytes
+        self._fuel = fuel
+        self.census: Census | None = None
         self._variables = [environment(handler.program) for handler in handlers]
         self._numbers = itertools.count(1)
         self._engine_at = n.address(self._host.engine)
@@ -95,9 +99,15 @@ class CgiService:
                 if exchange.request.body is None:
                     # Nobody tells when the program reads.
                     exchange.peer.wants_body()
+                # It is made as a part of its run, of which nobody tells the time.
+                if self.census is not None:
+                    self.census.made()
+                exchange.is_made = True
                 exchange.trap = guest.run(context, exchange)
             except wasmtime.WasmtimeError as error:
                 exchange.trap = reason_of(error)
+            if self._fuel and exchange.trap is not None and n.fuel_of(context) == 0:
+                exchange.over = "fuel"
             # Before the instance is taken apart, which takes a while.
             exchange.peer.ended()
         finally:
@@ -106,6 +116,8 @@ class CgiService:
             guest.forget(number)
             del LIVE[number]
             n.store_delete(store)
+            if exchange.is_made and self.census is not None:
+                self.census.gone()
 
     def tick(self) -> None:
         """Let every running guest look whether it must stop."""
@@ -117,6 +129,8 @@ class CgiService:
         n.store_limiter(store, self._memory_bytes, *[_UNLIMITED] * 4)
         n.epoch_callback(store, self._epoch_at, number, None)
         n.set_epoch_deadline(context, 1)
+        if self._fuel:
+            n.check(n.set_fuel(context, self._fuel))
         wasi, request = n.wasi_new(), exchange.request
         if request.body is None:
             opened = n.wasi_stdin_file(wasi, request.source)

@@ -63,6 +63,16 @@ class Peer(Protocol):
         """The guest has ended, and said all that it is going to say."""
 
 
+class Census(Protocol):
+    """Whoever counts instances; called in the threads of the guests."""
+
+    def made(self) -> None:
+        """There is one more."""
+
+    def gone(self) -> None:
+        """There is one less."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request: `body` whole, or None where it is to be read from the FIFO `source`.
@@ -164,7 +174,7 @@ class Exchange:
     """One request, its guest's resources by their number, and the answer."""
 
     __slots__ = (
-        "_next", "_table", "answer", "calls", "consumed", "native", "needs_memory", "peer",
+        "_next", "_table", "answer", "calls", "consumed", "is_made", "native", "over", "peer",
         "request", "scratch", "trap",
     )  # fmt: skip
 
@@ -173,11 +183,13 @@ class Exchange:
         self.peer = peer
         self.scratch = Scratch()
         self.consumed = False
+        # whether it has got its instance
+        self.is_made = False
         self.answer: Answer | None = None
         # why the guest ended early, with the backtrace
         self.trap: str | None = None
-        # whether that is because it needs more memory than it may have, from the first on
-        self.needs_memory = False
+        # the key of `[http]` whose limit that is: memory only where it lacks from the first on
+        self.over: str | None = None
         # makes one of wasmtime's streams; set while the guest runs
         self.native: Any = None
         # the guest's own requests, where it may make any; set while it runs

@@ -12,6 +12,7 @@ from typing import Any
 
 from wasmtime import component
 
+from shim.engine.code import Checks
 from shim.engine.config import serving_engine
 from shim.engine.http import native as n
 from shim.engine.http import outgoing
@@ -37,8 +38,8 @@ LIVE: dict[int, Exchange] = {}
 class Host:
     """Engine, linkers and helper of every serving component."""
 
-    def __init__(self) -> None:
-        self.engine = serving_engine()
+    def __init__(self, checks: Checks) -> None:
+        self.engine = serving_engine(checks)
         self._get_stdout = n.FUNCTION(_callback(_get_stdout))
         self.helper = component.Component(self.engine, TEXT)
         self.helper_linker = component.Linker(self.engine)
@@ -60,9 +61,9 @@ class Host:
 
 
 @functools.cache
-def serving_host() -> Host:
-    """The one of this process and of those that it forks."""
-    return Host()
+def serving_host(checks: Checks) -> Host:
+    """The one of this process and of those that it forks, for artefacts with these checks."""
+    return Host(checks)
 
 
 def define_http(linker: component.Linker) -> None:

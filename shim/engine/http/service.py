@@ -16,6 +16,7 @@ from wasmtime import (
     component,
 )
 
+from shim.engine.code import Checks
 from shim.engine.guest import (
     PROVIDED,
     GuestFailure,
@@ -28,7 +29,7 @@ from shim.engine.guest import (
 from shim.engine.http import native as n
 from shim.engine.http.client import outbound_of
 from shim.engine.http.contract import HANDLE, HANDLER, KINDS, Declared
-from shim.engine.http.exchange import Exchange
+from shim.engine.http.exchange import Census, Exchange
 from shim.engine.http.helper import EXPORTS
 from shim.engine.http.linker import LIVE, serving_host
 from shim.engine.interfaces.provider import INTERFACES, Provider, stores_of
@@ -41,17 +42,19 @@ _TOO_SMALL = re.compile(r"memory minimum size of \d+ pages exceeds memory limits
 class Service:
     """One component, from its artefact to its answers."""
 
-    def __init__(self, program: Program, memory_bytes: int) -> None:
+    def __init__(self, program: Program, memory_bytes: int, fuel: int = 0) -> None:
         """Map the artefact.
 
         Args:
             program: what is served; its function is not used.
             memory_bytes: what each linear memory of an instance may grow to.
+            fuel: how many instructions a request may take, where the artefact counts them; 0 where
+                it does not.
 
         Raises:
             StaleArtefactError: wasmtime refuses the artefact, or it is gone.
         """
-        self._host = serving_host()
+        self._host = serving_host(Checks.FUEL if fuel else Checks.STOP)
         self._engine = self._host.engine
         try:
             self._component = component.Component.deserialize_file(
@@ -65,6 +68,8 @@ class Service:
         self._outbound = outbound_of(program, self._component, self._engine)
         self._program = program
         self._memory_bytes = memory_bytes
+        self._fuel = fuel
+        self.census: Census | None = None
         self._numbers = itertools.count(1)
         arguments = [argument.encode() for argument in program.args]
         variables = [(name.encode(), value.encode()) for name, value in environment(program)]
@@ -126,6 +131,8 @@ class Service:
                 self._run(context, exchange)
             except wasmtime.WasmtimeError as error:
                 exchange.trap = reason_of(error)
+                if self._fuel and n.fuel_of(context) == 0:
+                    exchange.over = "fuel"
             # Before the instance is taken apart, which takes a while.
             exchange.peer.ended()
         finally:
@@ -135,6 +142,8 @@ class Service:
             self._provider.forget(number)
             del LIVE[number]
             n.store_delete(store)
+            if exchange.is_made and self.census is not None:
+                self.census.gone()
 
     def tick(self) -> None:
         """Let every running guest look whether it must stop."""
@@ -144,6 +153,8 @@ class Service:
         n.store_limiter(store, self._memory_bytes, *[_UNLIMITED] * 4)
         n.epoch_callback(store, self._at.epoch, number, None)
         n.set_epoch_deadline(context, 1)
+        if self._fuel:
+            n.check(n.set_fuel(context, self._fuel))
         wasi, request = n.wasi_new(), exchange.request
         if request.body is None:
             opened = n.wasi_stdin_file(wasi, request.source)
@@ -178,8 +189,12 @@ class Service:
         except wasmtime.WasmtimeError as error:
             # Without a backtrace it is wasmtime who says so. A guest whose memory cannot grow hears
             # of it alone: nobody can tell why it traps then.
-            exchange.needs_memory = _TOO_SMALL(str(error)) is not None
+            if _TOO_SMALL(str(error)):
+                exchange.over = "memory_bytes"
             raise
+        exchange.is_made = True
+        if self.census is not None:
+            self.census.made()
         function = _bindings.wasmtime_component_func_t()
         n.get_function(ctypes.addressof(instance), context, at.handle, ctypes.addressof(function))
         arguments = (ctypes.c_uint8 * (2 * n.VALUE_BYTES))()

@@ -2,17 +2,13 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import wasmtime
 
-from shim.engine.config import (
-    compatibility_key,
-    new_compiler,
-    new_engine,
-    new_serving_compiler,
-    serving_engine,
-)
+from shim.engine.code import Checks
+from shim.engine.config import compatibility_key, new_compiler, new_engine, serving_engine
 from tests.support.engine_runs import forked
 
 
@@ -33,7 +29,7 @@ def test_new_engine_starts_no_thread() -> None:
     assert forked(body).status == 1
 
 
-@pytest.mark.parametrize("new", [new_engine, serving_engine])
+@pytest.mark.parametrize("new", [new_engine, partial(serving_engine, Checks.STOP)])
 def test_what_is_our_own_is_compiled_without_threads(new: Callable[[], wasmtime.Engine]) -> None:
     def body() -> int:
         made = wasmtime.Module(new(), "(module)")
@@ -46,8 +42,10 @@ def test_what_is_our_own_is_compiled_without_threads(new: Callable[[], wasmtime.
 
 def test_an_engine_loads_what_its_compiler_made() -> None:
     def body() -> int:
-        for new, compiler in ((new_engine, new_compiler), (serving_engine, new_serving_compiler)):
-            wasmtime.Module.deserialize(new(), wasmtime.Module(compiler(), "(module)").serialize())
+        for checks in Checks:
+            engine = new_engine() if checks is Checks.NOTHING else serving_engine(checks)
+            made = wasmtime.Module(new_compiler(checks), "(module)").serialize()
+            wasmtime.Module.deserialize(engine, made)
         return 0
 
     assert forked(body).status == 0

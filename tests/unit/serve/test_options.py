@@ -4,7 +4,7 @@ import pytest
 
 from shim.config import Http
 from shim.errdefs import InvalidArgumentError
-from shim.serve.options import PREFIX, Address, http_options, parse_address
+from shim.serve.options import PREFIX, Address, http_options, is_metered, parse_address
 
 
 def test_nothing_is_said() -> None:
@@ -62,6 +62,13 @@ def test_bad_addresses_are_refused(text: str) -> None:
         ("timeout-s", "0", "http-timeout-s is '0', and not a positive number"),
         ("timeout-s", "1s", "http-timeout-s is '1s'"),
         ("timeout-s", "9" * 5000, "http-timeout-s is '999"),
+        ("metrics", "9000", "http-metrics is '9000', and not an address with a port"),
+        ("health", "health", "http-health is 'health', and not a path"),
+        ("health", "/a?b", r"http-health is '/a\?b', and not a path"),
+        ("health", "/" + "a" * 300, "and not a path"),
+        ("fuel", "-1", "http-fuel is '-1', and not a positive number"),
+        ("fuel", "0", "http-fuel is '0', and not a positive number"),
+        ("timeout-s", "", "http-timeout-s is '', and not a positive number"),
         ("nonsense", "1", "http-nonsense is not known"),
         ("concurrency", "1025", "concurrency, or the pod's, is more than 1024"),
         ("connections", "65536", "connections, or the pod's, is more than 65535"),
@@ -70,3 +77,42 @@ def test_bad_addresses_are_refused(text: str) -> None:
 def test_bad_annotations_are_refused_by_name(name: str, value: str, said: str) -> None:
     with pytest.raises(InvalidArgumentError, match=said):
         http_options(Http(), {PREFIX + name: value}, ())
+
+
+def test_what_is_off_by_default_is_switched_on_and_off() -> None:
+    on = {"health": "/.well-known/tandem/health", "metrics": "[::]:9090", "fuel": "1000"}
+    options, _ = http_options(Http(), {PREFIX + key: value for key, value in on.items()}, ())
+    assert options == Http(health=on["health"], metrics="[::]:9090", fuel=1000)
+    for off in ("", "false"):
+        assert http_options(options, dict.fromkeys((PREFIX + key for key in on), off), ())[0] == (
+            Http()
+        )
+
+
+@pytest.mark.parametrize(
+    ("defaults", "said"),
+    [
+        (Http(metrics="everywhere"), r"\[http\] metrics is 'everywhere'"),
+        (Http(health="health"), r"\[http\] health is 'health'"),
+        (Http(listen=":80"), r"\[http\] listen is ':80'"),
+    ],
+)
+def test_what_the_nodes_file_says_is_read_too(defaults: Http, said: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=said):
+        http_options(defaults, {}, ())
+
+
+@pytest.mark.parametrize(
+    ("of_node", "of_pod", "metered"),
+    [(0, None, False), (5, None, True), (5, "false", False), (0, "7", True)],
+)
+def test_whether_code_counts_its_instructions(
+    of_node: int, of_pod: str | None, metered: bool
+) -> None:
+    annotations = {} if of_pod is None else {f"{PREFIX}fuel": of_pod}
+    assert is_metered(Http(fuel=of_node), annotations) == metered
+
+
+def test_bad_fuel_is_refused_before_anything_is_compiled() -> None:
+    with pytest.raises(InvalidArgumentError, match="http-fuel is 'much'"):
+        is_metered(Http(), {f"{PREFIX}fuel": "much"})
