@@ -85,6 +85,12 @@ demo: setup ## a pod with a Wasm and a Linux container, visibly working
 bench: setup ## compare with runc's shim, in interleaved pairs
 	$(BIN)/python -m bench
 
+# ARCH=arm64 needs Debian's gcc-aarch64-linux-gnu and libc6-dev-arm64-cross.
+ARCH ?= amd64
+.PHONY: bundle
+bundle: $(VENV)/.ready ## a directory that runs on any node of ARCH, with its own Python, in build/bundle
+	$(BIN)/python -m runtimeclass.bundle --arch $(ARCH)
+
 .PHONY: clean
 clean: ## remove what the targets above made in this folder
 	rm -rf $(VENV) .cache build

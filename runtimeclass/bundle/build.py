@@ -1,0 +1,117 @@
+"""Builds a bundle: one directory that runs on any Linux node of its processor, and an archive of it.
+
+Rules: everything comes from the checkout, from Debian packages and from the wheels of
+requirements.lock, and nothing from what is installed here but tools. The same inputs give the same
+bytes. The directory appears whole, in place of the one before.
+
+    bin/        what containerd and people execute
+    lib/        loader, C library and the other shared libraries
+    python/     CPython and its standard library
+    site/       Tandem, its installer, and the wheels
+    licenses/   of the Debian packages; those of wheels are in their .dist-info
+    sources.json, bundle.json
+"""
+
+import gzip
+import json
+import platform
+import shutil
+from pathlib import Path
+from typing import IO, cast
+
+import shim
+from runtimeclass.bundle import bytecode, cpython, debian, libraries, manifest, programs, wheels
+from runtimeclass.bundle.arch import ARCHES, Arch
+from shim.images.tar_layer import Addition, write_tar
+
+_CHECKOUT = Path(shim.__file__).parent.parent
+_PACKAGES = ("shim", "runtimeclass")
+_BUILDER = "bundle"
+
+
+def build(arch: Arch, output: Path, cache: Path) -> Path:
+    """Build the bundle for a processor.
+
+    Args:
+        arch: the processor.
+        output: where `tandem-VERSION-ARCH` and its archive are put.
+        cache: where downloads are kept.
+
+    Returns:
+        The bundle.
+
+    Raises:
+        BuildError: something is missing; the text says what.
+    """
+    final = output / f"tandem-{shim.__version__}-{arch.name}"
+    work = output / f".{final.name}.new"
+    shutil.rmtree(work, ignore_errors=True)
+    root = work / "root"
+    root.mkdir(parents=True)
+    try:
+        packages = debian.fetch(arch, cache, cpython.PACKAGES)
+        chosen = wheels.fetch(arch, _CHECKOUT / "requirements.lock", cache / f"wheels-{arch.name}")
+        tree = work / "debian"
+        debian.unpack(packages, tree)
+        cpython.take(arch, tree, root)
+        wheels.unpack(chosen.values(), root / "site")
+        libraries.take(arch, tree, root)
+        libraries.strip(arch, root)
+        _copy_own(root / "site")
+        programs.write(arch, root)
+        bytecode.compile_all(*_python_here(arch, root, work, cache), root)
+        # After the last use of this loader with a node's libraries.
+        libraries.sever(arch, root)
+        _copy_licenses(packages, tree, root)
+        _write_sources(root, packages, chosen)
+        manifest.normalize(root)
+        manifest.write(root, shim.__version__, arch.name)
+        shutil.rmtree(final, ignore_errors=True)
+        root.rename(final)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    _archive(final)
+    return final
+
+
+def _python_here(arch: Arch, root: Path, work: Path, cache: Path) -> tuple[Arch, Path]:
+    """This machine's processor, and the same CPython for it: the bundle's own, where it runs."""
+    own = next(each for each in ARCHES.values() if each.machine == platform.machine())
+    if own == arch:
+        return own, root
+    tree, python = work / "debian-here", work / "python-here"
+    python.mkdir()
+    debian.unpack(debian.fetch(own, cache, cpython.PACKAGES), tree)
+    cpython.take(own, tree, python)
+    libraries.take(own, tree, python)
+    return own, python
+
+
+def _copy_own(site: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__", "*.c", "*.pyi", _BUILDER)
+    for name in _PACKAGES:
+        shutil.copytree(_CHECKOUT / name, site / name, ignore=ignored)
+
+
+def _copy_licenses(packages: list[debian.Package], tree: Path, root: Path) -> None:
+    (root / "licenses").mkdir()
+    for package in packages:
+        text = tree / "usr/share/doc" / package.name / "copyright"
+        if text.is_file():
+            shutil.copyfile(text, root / "licenses" / package.name)
+
+
+def _write_sources(root: Path, packages: list[debian.Package], chosen: dict[str, Path]) -> None:
+    """What it was made of: for who looks for a version with a known fault."""
+    document = {
+        "debian": {package.name: package.version for package in packages},
+        "wheels": {name: wheel.name for name, wheel in chosen.items()},
+    }
+    text = json.dumps(document, indent=1, sort_keys=True) + "\n"
+    (root / "sources.json").write_text(text)
+
+
+def _archive(bundle: Path) -> None:
+    path = bundle.with_name(f"{bundle.name}.tar.gz")
+    with path.open("wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
+        write_tar([Addition(f"/{bundle.name}", bundle)], cast("IO[bytes]", packed))
