@@ -45,7 +45,9 @@ def component_sizes(bundle: Path) -> "Counter[str]":
     for path in bundle.rglob("*"):
         if path.is_file():
             parts = path.relative_to(bundle).parts
-            sizes["/".join(parts[: 2 if parts[0] in {"site", "python"} else 1])] += path.stat().st_size
+            sizes["/".join(parts[: 2 if parts[0] in {"site", "python"} else 1])] += (
+                path.stat().st_size
+            )
     small = [name for name, size in sizes.items() if size < 300_000]
     sizes["what is smaller"] = sum(sizes.pop(name) for name in small)
     return sizes

@@ -1,4 +1,4 @@
-"""Builds a bundle: one directory that runs on any Linux node of its processor, and an archive of it.
+"""Builds a bundle: one directory that runs on any node of its processor, and an archive of it.
 
 Rules: everything comes from the checkout, from Debian packages and from the wheels of
 requirements.lock, and nothing from what is installed here but tools. The same inputs give the same
@@ -53,7 +53,7 @@ def build(arch: Arch, output: Path, cache: Path) -> Path:
         chosen = wheels.fetch(arch, _CHECKOUT / "requirements.lock", cache / f"wheels-{arch.name}")
         tree = work / "debian"
         debian.unpack(packages, tree)
-        cpython.take(arch, tree, root)
+        cpython.take(tree, root)
         wheels.unpack(chosen.values(), root / "site")
         libraries.take(arch, tree, root)
         libraries.strip(arch, root)
@@ -82,7 +82,7 @@ def _python_here(arch: Arch, root: Path, work: Path, cache: Path) -> tuple[Arch,
     tree, python = work / "debian-here", work / "python-here"
     python.mkdir()
     debian.unpack(debian.fetch(own, cache, cpython.PACKAGES), tree)
-    cpython.take(own, tree, python)
+    cpython.take(tree, python)
     libraries.take(own, tree, python)
     return own, python
 

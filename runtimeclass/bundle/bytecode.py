@@ -1,9 +1,9 @@
-"""Compiles every Python file of a bundle, for the two levels of optimization that its programs use.
+"""Compiles the Python files of a bundle, for the two levels of optimization that its programs use.
 
-Rules: the files are believed without a look at their sources' time or hash (PEP 552, unchecked): times are
-not kept, and what changes a bundle changes its manifest. Compiled in one process, in order, with a
-fixed hash seed, so that the same sources have the same bytes. Names in tracebacks are set when a
-file is imported: inside are those below the bundle.
+Rules: the files are believed without a look at their sources' time or hash (PEP 552, unchecked):
+times are not kept, and what changes a bundle changes its manifest. Each level is compiled in one
+process, in order, with a fixed hash seed, so that the same sources have the same bytes. The names
+in tracebacks are set when a file is imported.
 """
 
 import os
@@ -14,7 +14,13 @@ from runtimeclass.bundle.arch import Arch
 from runtimeclass.bundle.cpython import INTERPRETER
 from runtimeclass.bundle.failure import BuildError
 
-_LEVELS = ("0", "2")
+# Each level, and what is not imported there: Redis is asked by pods alone, and what is for people
+# stays out of pods (.importlinter). It would still work, compiled at each start.
+_LEVELS = {
+    "0": r"/site/redis/",
+    "2": r"/site/(attrs?|charset_normalizer|click|idna|jeepney|jsonschema\w*|oras|referencing"
+    r"|requests|rich|rpds|runtimeclass|shim/cli/(?!main|run)|shim/images|tomlkit|urllib3)/",
+}
 
 
 def compile_all(own: Arch, python: Path, root: Path) -> None:
@@ -28,19 +34,19 @@ def compile_all(own: Arch, python: Path, root: Path) -> None:
     Raises:
         BuildError: a file does not compile.
     """
-    command = [python / "lib" / own.loader, "--library-path", python / "lib"]
+    command: list[str | Path] = [python / "lib" / own.loader, "--library-path", python / "lib"]
     command += ["--argv0", python / "python/bin/python3", python / INTERPRETER, "-ESsB", "-Wignore"]
     command += ["-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash", "-s", root]
     # Two processes, of which each does the same whatever the other does.
     running = [
         subprocess.Popen(
-            [*command, "-o", level, root / "python", root / "site"],
+            [*command, "-o", level, "-x", unused, root / "python", root / "site"],
             env={**os.environ, "PYTHONHASHSEED": "0"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for level in _LEVELS
+        for level, unused in _LEVELS.items()
     ]
     for process in running:
         said, _ = process.communicate()

@@ -1,7 +1,7 @@
 """A bundle's ctypes.util: libraries are the bundle's own.
 
-The standard library's asks ldconfig, gcc and ld of the machine. Rules: this file replaces that one in a
-bundle, where it lies in python/lib/python3.X/ctypes/, and imports nothing but the standard library.
+The standard library's asks ldconfig, gcc and ld of the machine. Rules: this file replaces that one
+in a bundle, where it lies in python/lib/python3.X/ctypes/.
 """
 
 import os

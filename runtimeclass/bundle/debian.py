@@ -1,8 +1,8 @@
 """Debian packages, of any release and processor, unpacked into a directory.
 
-Rules: apt runs with a state of its own, so that the machine's packages, lists and configuration stay
-as they are; it checks the signatures, against the keys that this Debian brings, and the hashes.
-The lists are fetched once: who removes the cache builds with the newest packages.
+Rules: apt runs with a state of its own, so that the machine's packages, lists and configuration
+stay as they are; it checks the signatures, against the keys that this Debian brings, and the
+hashes. The lists are fetched once: who removes the cache builds with the newest packages.
 """
 
 import re
@@ -104,9 +104,13 @@ def _prepare(arch: Arch, state: Path) -> None:
     codename = run("sh", "-c", ". /etc/os-release && echo $VERSION_CODENAME").strip()
     lines = []
     for part in ("", "-security"):
-        found = run("apt-get", "indextargets", "--format", "$(REPO_URI)", f"Codename: {codename}{part}")
+        found = run(
+            "apt-get", "indextargets", "--format", "$(REPO_URI)", f"Codename: {codename}{part}"
+        )
         if mirrors := sorted(set(found.split())):
-            lines.append(f"deb [signed-by={_KEYS} arch={arch.name}] {mirrors[0]} {SUITE}{part} main\n")
+            lines.append(
+                f"deb [signed-by={_KEYS} arch={arch.name}] {mirrors[0]} {SUITE}{part} main\n"
+            )
     if not lines:
         raise BuildError("apt has no mirror of this Debian release: run apt-get update, then again")
     (state / "sources.list").write_text("".join(lines))

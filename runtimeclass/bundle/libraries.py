@@ -1,9 +1,9 @@
 """The C library, its loader and every shared library that something in a bundle asks for.
 
-Rules: nothing of the node's is ever loaded. The loader is executed by name with the bundle's `lib` as
-its path; the places where it and the libraries would look besides are made unusable in their
-binaries (`sever`): environment and options cannot say that. What is asked for and found nowhere
-fails the build.
+Rules: nothing of the node's is ever loaded. The loader is executed by name with the bundle's `lib`
+as its path; the places where it and the libraries would look besides are made unusable in their
+binaries (`sever`): neither environment nor options can say that. What is asked for and found
+nowhere fails the build.
 """
 
 import re

@@ -1,9 +1,9 @@
 """The executables of a bundle: the C launcher, and scripts that find the bundle around them.
 
-Rules: a script is a program for /bin/sh, which every node has, and for the bundle's own Python at once: as
-no interpreter may be named by where it lies, sh finds the directory, without a program of the
-node's unless the script is reached by a link, and executes the loader with Python and the script itself.
-sh is not on the path of a pod's start: the launcher speaks to the daemon that runs already.
+Rules: a script is a program for /bin/sh, which every node has, and for the bundle's own Python at
+once: as no interpreter may be named by where it lies, sh finds the directory, without a program of
+the node's unless the script is reached by a link, and executes the loader with Python and the
+script itself. sh is not on the path of a pod's start: the launcher speaks to the daemon that runs.
 """
 
 from pathlib import Path
@@ -13,8 +13,8 @@ from runtimeclass.bundle.cpython import INTERPRETER
 from runtimeclass.bundle.libraries import tool
 from shim.launcher import install
 
-# LD_PRELOAD and LD_AUDIT name libraries of the node, made for its C library. The links are followed
-# to the end: a daemon started through /opt/tandem/current stays with the version that it began with.
+# LD_PRELOAD and LD_AUDIT name libraries of the node, made for its C library. Links are followed to
+# the end: a daemon started through /opt/tandem/current stays with the version that it began with.
 _FIND = """\
 self=$0
 while [ -L "$self" ]; do

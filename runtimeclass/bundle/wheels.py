@@ -1,8 +1,8 @@
 """The wheels of requirements.lock that run-time needs, unpacked for the bundle's Python.
 
-Rules: which they are, the metadata of the installed project says (`pyproject.toml` without the extra
-`dev`); their versions and hashes are the lock's; a wheel must exist for the bundle's Python and
-processor, for nothing is compiled here. What no node reads is left out.
+Rules: which they are, the metadata of the installed project says (`pyproject.toml` without the
+extra `dev`); their versions and hashes are the lock's; a wheel must exist for the bundle's Python
+and processor, for nothing is compiled here. What no node reads is left out.
 """
 
 import re
@@ -26,10 +26,12 @@ UNUSED = frozenset({"markdown-it-py", "mdurl", "pygments"})
 _LOCKED = re.compile(r"^(\S+)==(\S+).*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 # Type stubs, C sources, tests, and the wheel's own account of its files, which would not be true.
 _DROPPED = re.compile(
-    r"\.pyi$|\.pxd$|\.pyx$|\.h$|\.c$|\.proto$|/py\.typed$|(^|/)tests?/|\.data/"
+    r"\.pyi$|\.pxd$|\.pyx$|\.h$|\.c$|\.proto$|/py\.typed$|(^|/)(benchmarks|testdata|tests?)/|\.data/"
     r"|\.dist-info/(RECORD|WHEEL|INSTALLER|REQUESTED|top_level\.txt|entry_points\.txt|sboms/.*)$"
     # zstandard has a backend in C, and this one for interpreters that cannot load it.
     r"|^zstandard/_cffi\.|^zstandard/backend_cffi\.py$"
+    # gRPC speaks to containerd's socket, without TLS.
+    r"|^grpc/_cython/_credentials/"
 )
 
 
