@@ -87,9 +87,12 @@ bench: setup ## compare with runc's shim, in interleaved pairs
 
 # ARCH=arm64 needs Debian's gcc-aarch64-linux-gnu and libc6-dev-arm64-cross.
 ARCH ?= amd64
-.PHONY: bundle
+.PHONY: bundle image
 bundle: $(VENV)/.ready ## a directory that runs on any node of ARCH, with its own Python, in build/bundle
 	$(BIN)/python -m runtimeclass.bundle --arch $(ARCH)
+
+image: bundle ## the image of the installer, as an archive for `ctr images import`, in build/bundle
+	$(BIN)/python -m runtimeclass.bundle --arch $(ARCH) --image
 
 .PHONY: clean
 clean: ## remove what the targets above made in this folder

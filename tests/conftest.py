@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--shim-dir",
         type=Path,
         metavar="DIR",
-        help="run tests/cri and tests/artifacts on the executables in DIR, a bundle's bin for example (default: ours)",
+        help="run tests/cri and tests/artifacts on the executables in DIR, such as a bundle's bin",
     )
     parser.addoption(
         "--transport",

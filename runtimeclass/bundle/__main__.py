@@ -1,12 +1,13 @@
-"""`python -m runtimeclass.bundle`: what `make bundle` runs."""
+"""`python -m runtimeclass.bundle`: what `make bundle` and `make image` run."""
 
 import argparse
 import sys
 from collections import Counter
 from pathlib import Path
 
+from runtimeclass.bundle import image
 from runtimeclass.bundle.arch import ARCHES
-from runtimeclass.bundle.build import build
+from runtimeclass.bundle.build import build, bundle_of
 from runtimeclass.bundle.failure import BuildError
 
 _MAX_BYTES = 120_000_000
@@ -18,11 +19,13 @@ def main() -> int:
     parser.add_argument("--arch", choices=ARCHES, default="amd64")
     parser.add_argument("--output", type=Path, default=Path("build/bundle"))
     parser.add_argument("--cache", type=Path, default=Path(".cache/bundle"))
+    parser.add_argument("--image", action="store_true", help="of the bundle that is there already")
     arguments = parser.parse_args()
+    output, arch = arguments.output.resolve(), ARCHES[arguments.arch]
     try:
-        bundle = build(
-            ARCHES[arguments.arch], arguments.output.resolve(), arguments.cache.resolve()
-        )
+        if arguments.image:
+            return _write_image(bundle_of(arch, output))
+        bundle = build(arch, output, arguments.cache.resolve())
     except BuildError as error:
         print(f"make bundle: {error}", file=sys.stderr)
         return 1
@@ -36,6 +39,15 @@ def main() -> int:
     if total > _MAX_BYTES:
         print(f"make bundle: larger than {_MAX_BYTES / 1e6:.0f} MB", file=sys.stderr)
         return 1
+    return 0
+
+
+def _write_image(bundle: Path) -> int:
+    if not bundle.is_dir():
+        raise BuildError(f"{bundle} is not there: run make bundle first")
+    target = bundle.with_name(f"{bundle.name}.oci.tar")
+    name = image.write(bundle, target)
+    print(f"{target.stat().st_size / 1e6:8.1f} MB  {target}: {name}")
     return 0
 
 

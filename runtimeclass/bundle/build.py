@@ -29,6 +29,11 @@ _PACKAGES = ("shim", "runtimeclass")
 _BUILDER = "bundle"
 
 
+def bundle_of(arch: Arch, output: Path) -> Path:
+    """Where the bundle for a processor lies."""
+    return output / f"tandem-{shim.__version__}-{arch.name}"
+
+
 def build(arch: Arch, output: Path, cache: Path) -> Path:
     """Build the bundle for a processor.
 
@@ -43,7 +48,7 @@ def build(arch: Arch, output: Path, cache: Path) -> Path:
     Raises:
         BuildError: something is missing; the text says what.
     """
-    final = output / f"tandem-{shim.__version__}-{arch.name}"
+    final = bundle_of(arch, output)
     work = output / f".{final.name}.new"
     shutil.rmtree(work, ignore_errors=True)
     root = work / "root"
@@ -59,8 +64,7 @@ def build(arch: Arch, output: Path, cache: Path) -> Path:
         libraries.strip(arch, root)
         _copy_own(root / "site")
         programs.write(arch, root)
-        bytecode.compile_all(*_python_here(arch, root, work, cache), root)
-        # After the last use of this loader with a node's libraries.
+        bytecode.compile_all(_python_here(arch, root, work, cache), root)
         libraries.sever(arch, root)
         _copy_licenses(packages, tree, root)
         _write_sources(root, packages, chosen)
@@ -74,17 +78,17 @@ def build(arch: Arch, output: Path, cache: Path) -> Path:
     return final
 
 
-def _python_here(arch: Arch, root: Path, work: Path, cache: Path) -> tuple[Arch, Path]:
-    """This machine's processor, and the same CPython for it: the bundle's own, where it runs."""
+def _python_here(arch: Arch, root: Path, work: Path, cache: Path) -> Path:
+    """The same CPython, for this machine's processor: the bundle's own, where that is its."""
     own = next(each for each in ARCHES.values() if each.machine == platform.machine())
     if own == arch:
-        return own, root
+        return root
     tree, python = work / "debian-here", work / "python-here"
     python.mkdir()
     debian.unpack(debian.fetch(own, cache, cpython.PACKAGES), tree)
     cpython.take(tree, python)
     libraries.take(own, tree, python)
-    return own, python
+    return python
 
 
 def _copy_own(site: Path) -> None:
@@ -113,5 +117,5 @@ def _write_sources(root: Path, packages: list[debian.Package], chosen: dict[str,
 
 def _archive(bundle: Path) -> None:
     path = bundle.with_name(f"{bundle.name}.tar.gz")
-    with path.open("wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
+    with path.open("wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
         write_tar([Addition(f"/{bundle.name}", bundle)], cast("IO[bytes]", packed))

@@ -10,9 +10,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from runtimeclass.bundle.arch import Arch
 from runtimeclass.bundle.cpython import INTERPRETER
 from runtimeclass.bundle.failure import BuildError
+from runtimeclass.bundle.libraries import LOADER
 
 # Each level, and what is not imported there: Redis is asked by pods alone, and what is for people
 # stays out of pods (.importlinter). It would still work, compiled at each start.
@@ -23,18 +23,17 @@ _LEVELS = {
 }
 
 
-def compile_all(own: Arch, python: Path, root: Path) -> None:
+def compile_all(python: Path, root: Path) -> None:
     """Compile what lies in a bundle.
 
     Args:
-        own: this machine's processor.
-        python: a directory with the same CPython for it, and its loader and libraries.
+        python: a directory with the same CPython, its loader and libraries, that runs here.
         root: the bundle.
 
     Raises:
         BuildError: a file does not compile.
     """
-    command: list[str | Path] = [python / "lib" / own.loader, "--library-path", python / "lib"]
+    command: list[str | Path] = [python / LOADER, "--library-path", python / "lib"]
     command += ["--argv0", python / "python/bin/python3", python / INTERPRETER, "-ESsB", "-Wignore"]
     command += ["-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash", "-s", root]
     # Two processes, of which each does the same whatever the other does.

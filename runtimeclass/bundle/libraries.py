@@ -14,6 +14,9 @@ from runtimeclass.bundle.arch import Arch
 from runtimeclass.bundle.debian import run
 from runtimeclass.bundle.failure import BuildError
 
+LOADER = "lib/ld.so"
+"""Executed by its name, it may have one that is the same for every processor."""
+
 _NEEDED = re.compile(r"\(NEEDED\).*\[(.+)\]")
 _OPENED_BY_NAME = ("libseccomp.so.2",)
 
@@ -41,10 +44,10 @@ def take(arch: Arch, tree: Path, root: Path) -> None:
     loader = next(tree.rglob(arch.loader), None)
     if loader is None:
         raise BuildError(f"{arch.loader} is in none of the Debian packages")
-    _copy(loader, target / arch.loader)
+    _copy(loader, root / LOADER)
     there = binaries(root)
     # Wheels bring some of their own, and name their place.
-    brought = {path.name for path in there}
+    brought = {arch.loader, *(path.name for path in there)}
     waiting = [*_OPENED_BY_NAME, *(name for path in there for name in _needed(path))]
     while waiting:
         name = waiting.pop()
@@ -89,7 +92,7 @@ def sever(arch: Arch, root: Path) -> None:
     # In this order they lie behind each other, each ended by a NUL (glibc, elf/dl-load.c).
     searched = "\0".join((lib, f"/usr{lib}", "/lib/", "/usr/lib/"))
     places = {
-        arch.loader: (searched, "/etc/ld.so.preload\0", "/etc/ld.so.cache\0"),
+        Path(LOADER).name: (searched, "/etc/ld.so.preload\0", "/etc/ld.so.cache\0"),
         # Tables of characters and locales; both are the C locale's, which is in the library.
         "libc.so.6": (f"/usr{lib}gconv", "/usr/lib/locale"),
         # Configuration that names modules to load; authorities are named by who connects.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runtimeclass.bundle.arch import Arch
 from runtimeclass.bundle.cpython import INTERPRETER
-from runtimeclass.bundle.libraries import tool
+from runtimeclass.bundle.libraries import LOADER, tool
 from shim.launcher import install
 
 # LD_PRELOAD and LD_AUDIT name libraries of the node, made for its C library. Links are followed to
@@ -25,7 +25,7 @@ root=$(CDPATH= cd -P -- "${{self%/*}}/{up}" && pwd -P) || exit 127
 unset LD_PRELOAD LD_AUDIT
 """
 _RUN = """\
-exec "$root/lib/{loader}" --inhibit-cache --library-path "$root/lib" \\
+exec "$root/{loader}" --inhibit-cache --library-path "$root/lib" \\
   --argv0 "$root/python/bin/python3" "$root/{interpreter}" """
 _PROGRAM = (
     """\
@@ -37,11 +37,14 @@ _PROGRAM = (
     + """{flags} "$root/bin/{name}" "$@"
 '''
 import sys
+with open("/proc/self/comm", "w") as comm:
+    comm.write("{name}")
 sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/site")
 from {module} import main
 sys.exit(main())
 """
 )
+# As a script's that the kernel executes, the process's name is the program's, not the loader's.
 # What Python takes for its own name: who executes sys.executable comes out where it should.
 _PYTHON = "#!/bin/sh\n" + _FIND + _RUN + '"$@"\n'
 
@@ -59,7 +62,7 @@ def write(arch: Arch, root: Path) -> None:
     """
     (root / "bin").mkdir()
     install.compile_launcher(tool(arch, "gcc"), root / "bin")
-    common = {"loader": arch.loader, "interpreter": INTERPRETER}
+    common = {"loader": LOADER, "interpreter": INTERPRETER}
     for program in (*install.PROGRAMS, _INSTALLER):
         if not (root / "site" / program.module.replace(".", "/")).with_suffix(".py").exists():
             continue
@@ -71,14 +74,13 @@ def write(arch: Arch, root: Path) -> None:
     _write(root / "python/bin/python3", _PYTHON.format(**common, up="../.."))
 
 
-def entry_point(arch: Arch, root: str) -> tuple[str, ...]:
+def entry_point(root: str) -> tuple[str, ...]:
     """How the installer is executed where there is no sh: in an image that is nothing but a bundle.
 
     Args:
-        arch: the processor.
         root: where the bundle lies, an absolute path.
     """
-    loader = (f"{root}/lib/{arch.loader}", "--inhibit-cache", "--library-path", f"{root}/lib")
+    loader = (f"{root}/{LOADER}", "--inhibit-cache", "--library-path", f"{root}/lib")
     python = ("--argv0", f"{root}/python/bin/python3", f"{root}/{INTERPRETER}")
     return (*loader, *python, _INSTALLER.flags, "-B", f"{root}/bin/{_INSTALLER.name}")
 
