@@ -94,6 +94,10 @@ bundle: $(VENV)/.ready ## a directory that runs on any node of ARCH, with its ow
 image: bundle ## the image of the installer, as an archive for `ctr images import`, in build/bundle
 	$(BIN)/python -m runtimeclass.bundle --arch $(ARCH) --image
 
+.PHONY: test-bundle
+test-bundle: setup image ## the bundle, moved away from here, on a root without a C library and in pods
+	$(BIN)/python -m pytest tests/bundle
+
 .PHONY: clean
 clean: ## remove what the targets above made in this folder
 	rm -rf $(VENV) .cache build

@@ -10,7 +10,7 @@ from runtimeclass.bundle.arch import ARCHES
 from runtimeclass.bundle.build import build, bundle_of
 from runtimeclass.bundle.failure import BuildError
 
-_MAX_BYTES = 120_000_000
+MAX_BYTES = 120_000_000
 
 
 def main() -> int:
@@ -36,8 +36,8 @@ def main() -> int:
     archive = bundle.with_name(f"{bundle.name}.tar.gz")
     print(f"{total / 1e6:8.1f} MB  {bundle}")
     print(f"{archive.stat().st_size / 1e6:8.1f} MB  {archive}")
-    if total > _MAX_BYTES:
-        print(f"make bundle: larger than {_MAX_BYTES / 1e6:.0f} MB", file=sys.stderr)
+    if total > MAX_BYTES:
+        print(f"make bundle: larger than {MAX_BYTES / 1e6:.0f} MB", file=sys.stderr)
         return 1
     return 0
 
