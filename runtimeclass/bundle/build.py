@@ -25,8 +25,12 @@ from runtimeclass.bundle.arch import ARCHES, Arch
 from shim.images.tar_layer import Addition, write_tar
 
 _CHECKOUT = Path(shim.__file__).parent.parent
-_PACKAGES = ("shim", "runtimeclass")
-_BUILDER = "bundle"
+_OWN = (
+    "shim/**/*.py",
+    "runtimeclass/__init__.py",
+    "runtimeclass/api/**/*.py",
+    "runtimeclass/installer/**/*.py",
+)
 
 
 def bundle_of(arch: Arch, output: Path) -> Path:
@@ -92,9 +96,11 @@ def _python_here(arch: Arch, root: Path, work: Path, cache: Path) -> Path:
 
 
 def _copy_own(site: Path) -> None:
-    ignored = shutil.ignore_patterns("__pycache__", "*.c", "*.pyi", _BUILDER)
-    for name in _PACKAGES:
-        shutil.copytree(_CHECKOUT / name, site / name, ignore=ignored)
+    for pattern in _OWN:
+        for path in sorted(_CHECKOUT.glob(pattern)):
+            target = site / path.relative_to(_CHECKOUT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
 
 
 def _copy_licenses(packages: list[debian.Package], tree: Path, root: Path) -> None:
