@@ -97,6 +97,8 @@ image: bundle ## the image of the installer, as an archive for `ctr images impor
 .PHONY: test-bundle
 test-bundle: setup image ## the bundle, moved away from here, on a root without a C library and in pods
 	$(BIN)/python -m pytest tests/bundle
+	$(BIN)/python -m pytest --shim-dir $(CURDIR)/build/bundle/tandem-*-$(ARCH)/bin \
+	  tests/cri/test_mixed_pod.py tests/cri/test_http.py tests/cri/test_interfaces.py tests/cri/test_exec_wasm.py
 
 .PHONY: clean
 clean: ## remove what the targets above made in this folder
