@@ -37,15 +37,15 @@ check-protos: protos ## the generated code is what proto/ says
 
 .PHONY: fmt check
 fmt: $(VENV)/.ready ## format
-	$(BIN)/ruff format shim tests bench demo
-	$(BIN)/ruff check --fix shim tests bench demo
+	$(BIN)/ruff format shim runtimeclass tests bench demo
+	$(BIN)/ruff check --fix shim runtimeclass tests bench demo
 
 check: $(VENV)/.ready ## ruff, mypy strict, import directions, spelling
-	$(BIN)/ruff format --check shim tests bench demo
-	$(BIN)/ruff check shim tests bench demo
+	$(BIN)/ruff format --check shim runtimeclass tests bench demo
+	$(BIN)/ruff check shim runtimeclass tests bench demo
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell shim tests bench demo docs README.md CHANGELOG.md
+	$(BIN)/codespell shim runtimeclass tests bench demo docs README.md CHANGELOG.md
 
 # One process each: a process that has spoken gRPC must not fork, and many of the first ones fork.
 .PHONY: test test-unit test-conformance test-cri test-artifacts
@@ -84,6 +84,22 @@ demo: setup ## a pod with a Wasm and a Linux container, visibly working
 .PHONY: bench
 bench: setup ## compare with runc's shim, in interleaved pairs
 	$(BIN)/python -m bench
+
+# ARCH=arm64 needs Debian's gcc-aarch64-linux-gnu and libc6-dev-arm64-cross.
+ARCH ?= amd64
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+.PHONY: bundle image
+bundle: $(VENV)/.ready ## a directory that runs on any node of ARCH, with its own Python, in build/bundle
+	$(BIN)/python -m runtimeclass.bundle --arch $(ARCH)
+
+image: bundle ## the image of the installer, as an archive for `ctr images import`, in build/bundle
+	$(BIN)/python -m runtimeclass.bundle --arch $(ARCH) --image
+
+.PHONY: test-bundle
+test-bundle: setup image ## the bundle, moved away from here, on a root without a C library and in pods
+	$(BIN)/python -m pytest tests/bundle
+	$(BIN)/python -m pytest --shim-dir $(CURDIR)/build/bundle/tandem-$(VERSION)-$(ARCH)/bin \
+	  tests/cri/test_mixed_pod.py tests/cri/test_http.py tests/cri/test_interfaces.py tests/cri/test_exec_wasm.py
 
 .PHONY: clean
 clean: ## remove what the targets above made in this folder
