@@ -35,24 +35,28 @@ protos: $(VENV)/.ready ## generate shim/api and tests/support/api from proto/
 check-protos: protos ## the generated code is what proto/ says
 	git diff --exit-code --stat -- shim/api tests/support/api
 
+.PHONY: manifests
+manifests: $(VENV)/.ready ## write runtimeclass/*.yaml, kustomize bases and chart templates from runtimeclass/manifests
+	$(BIN)/python -m runtimeclass.manifests
+
 .PHONY: fmt check
 fmt: $(VENV)/.ready ## format
-	$(BIN)/ruff format shim tests bench demo
-	$(BIN)/ruff check --fix shim tests bench demo
+	$(BIN)/ruff format shim tests bench demo runtimeclass
+	$(BIN)/ruff check --fix shim tests bench demo runtimeclass
 
 check: $(VENV)/.ready ## ruff, mypy strict, import directions, spelling
-	$(BIN)/ruff format --check shim tests bench demo
-	$(BIN)/ruff check shim tests bench demo
+	$(BIN)/ruff format --check shim tests bench demo runtimeclass
+	$(BIN)/ruff check shim tests bench demo runtimeclass
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell shim tests bench demo docs README.md CHANGELOG.md
+	$(BIN)/codespell shim tests bench demo runtimeclass docs README.md CHANGELOG.md
 
 # One process each: a process that has spoken gRPC must not fork, and many of the first ones fork.
 .PHONY: test test-unit test-conformance test-cri test-artifacts
 test: test-unit test-conformance test-cri test-artifacts ## every test that needs no cluster
 
 test-unit: setup ## unit, integration and security tests
-	$(BIN)/python -m pytest tests/unit tests/style tests/integration tests/security
+	$(BIN)/python -m pytest tests/unit tests/style tests/manifests tests/integration tests/security
 
 test-conformance: setup ## play containerd's side, against runc's shim and ours
 	$(BIN)/python -m pytest tests/conformance
