@@ -81,6 +81,19 @@ test-conformance-grpc: setup ## the conformance suite against our shim, over gRP
 test-cgroup2: setup stacks ## what depends on the cgroup hierarchy, on a kernel with cgroup v2 alone
 	$(BIN)/python -m tests.stacks.cgroup2
 
+# The first time, test-chart takes two minutes of processor time to build Helm, and test-cluster twelve for Kubernetes.
+.PHONY: test-chart test-cluster test-k8s
+test-chart: setup ## the Helm chart, by Helm itself
+	tests/k8s/provision.sh helm
+	$(BIN)/python -m pytest tests/chart
+
+test-cluster: setup stacks ## the manifests and test-k8s in a Kubernetes of one node, made here
+	tests/k8s/provision.sh cluster
+	$(BIN)/python -m pytest tests/k8s
+
+test-k8s: $(VENV)/.ready ## Tandem in the cluster of the current kubeconfig; see tests/k8s/__main__.py for IMAGE and the like
+	$(BIN)/python -m tests.k8s
+
 .PHONY: demo
 demo: setup ## a pod with a Wasm and a Linux container, visibly working
 	$(BIN)/python -m demo

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from shim import __version__
+from tests.cri.conftest import start_daemon
 from tests.k8s.cluster import Cluster
 from tests.support import images
 from tests.support.containerd import Containerd
@@ -24,6 +25,7 @@ def containerd() -> Iterator[Containerd]:
         files = {"/tandem/bin/tandem-installer": PROGRAMS / "standin"}
         archive = started.folder / "standin.tar"
         started.import_image(images.build_image(archive, NODE_IMAGE, files, ImageConfig()))
+        start_daemon(started)
         yield started
 
 

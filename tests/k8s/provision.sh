@@ -35,7 +35,7 @@ toolchain() { # prints the path of a Go that can build the programs
 
 build() { # NAME FOLDER PACKAGE FLAGS: unless what it is made of has not changed
   local name=$1 folder=$here/programs/$2 package=$3 made program
-  made=$(cat "$folder"/go.* "$folder"/*.go "$here/tools.lock" 2>/dev/null | sha256sum)
+  made=$(find "$folder" "$here/tools.lock" -type f -print0 | sort -z | xargs -0 sha256sum)
   if [ -x "$dest/$name" ] && [ "$(cat "$cache/$name.made" 2>/dev/null)" = "$made" ]; then return; fi
   echo "building $name"
   program=$(toolchain)

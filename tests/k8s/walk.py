@@ -166,7 +166,7 @@ class _Walk:
     def request(self) -> None:
         path = f"/api/v1/namespaces/{SPACE}/services/hello:http/proxy/a"
         answer = self._kubectl.until("an answer", lambda: self._kubectl("get", "--raw", path))
-        assert answer == "ok", answer
+        assert answer.strip() == "ok", answer
 
     def explain(self) -> None:
         for words in (
