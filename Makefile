@@ -94,6 +94,17 @@ test-cluster: setup stacks ## the manifests and test-k8s in a Kubernetes of one 
 test-k8s: $(VENV)/.ready ## Tandem in the cluster of the current kubeconfig; see tests/k8s/__main__.py for IMAGE and the like
 	$(BIN)/python -m tests.k8s
 
+CHECKOV := .cache/checkov-$(shell sha256sum tests/manifests/checkov.lock | cut -c 1-12)
+
+.PHONY: lint-manifests
+lint-manifests: $(CHECKOV)/.ready ## hold manifests and examples to checkov's policies
+	$(CHECKOV)/bin/checkov --config-file tests/manifests/checkov.yaml
+
+$(CHECKOV)/.ready:
+	$(PYTHON) -m venv $(CHECKOV)
+	$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/manifests/checkov.lock
+	touch $@
+
 .PHONY: demo
 demo: setup ## a pod with a Wasm and a Linux container, visibly working
 	$(BIN)/python -m demo

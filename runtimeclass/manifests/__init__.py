@@ -84,7 +84,7 @@ def _plain(source: str, values: "_Values") -> str:
     """The object as it is with the chart's own values."""
     text = _CONDITION.sub("", source, count=1)
     text = _BLOCK.sub(lambda match: _indented(values.lines(match[2]), match[1]), text)
-    return _VALUE.sub(lambda match: str(values.get(match[1])), text)
+    return _VALUE.sub(lambda match: _scalar(values.get(match[1])), text)
 
 
 def _templated(source: str) -> str:
@@ -97,6 +97,10 @@ def _templated(source: str) -> str:
         test = {"if": "", "unless": "not "}[condition[1]]
         text = f"{{{{- if {test}.Values.{condition[2]} }}}}\n{text}{{{{- end }}}}\n"
     return text
+
+
+def _scalar(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _to_yaml(match: re.Match[str]) -> str:

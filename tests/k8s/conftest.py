@@ -22,9 +22,10 @@ def containerd() -> Iterator[Containerd]:
     """One that kubelets of today accept, with busybox and the installer's stand-in."""
     with Containerd("2.1") as started:
         started.import_image(images.busybox_image(started.folder / "busybox.tar"))
-        files = {"/tandem/bin/tandem-installer": PROGRAMS / "standin"}
+        config = ImageConfig(entrypoint=["/standin"])
         archive = started.folder / "standin.tar"
-        started.import_image(images.build_image(archive, NODE_IMAGE, files, ImageConfig()))
+        files = {"/standin": PROGRAMS / "standin"}
+        started.import_image(images.build_image(archive, NODE_IMAGE, files, config))
         start_daemon(started)
         yield started
 

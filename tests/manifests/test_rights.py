@@ -19,14 +19,18 @@ def pod(path: Path) -> Object:
 @FILES
 def test_no_container_is_privileged(path: Path) -> None:
     spec = pod(path)
-    assert not {"hostPID", "hostIPC", "hostNetwork"} & spec.keys()
+    assert spec["hostPID"] is False
+    assert not {"hostIPC", "hostNetwork"} & spec.keys()
     assert spec["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
     for container in (*spec["initContainers"], *spec["containers"]):
         context = container["securityContext"]
         assert context["privileged"] is False
         assert context["allowPrivilegeEscalation"] is False
         assert context["readOnlyRootFilesystem"] is True
-        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert context["capabilities"]["drop"] == ["ALL"]
+    (installer,), (stays,) = spec["initContainers"], spec["containers"]
+    assert installer["securityContext"]["capabilities"]["add"] == ["CHOWN"]
+    assert "add" not in stays["securityContext"]["capabilities"]
 
 
 @FILES

@@ -5,8 +5,9 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
-from tests.manifests.documents import EXAMPLES, INSTALL, UNINSTALL, of_file
+from tests.manifests.documents import EXAMPLES, INSTALL, ROOT, UNINSTALL, of_file
 
 OLDEST = 30
 FILES = [INSTALL, UNINSTALL, *EXAMPLES]
@@ -37,3 +38,8 @@ def test_an_unknown_field_and_a_wrong_type_are_found() -> None:
     pod["spec"]["containers"][0]["ports"][0]["containerPort"] = "8080"
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(pod, versions()[-1], strict=True)
+
+
+def test_linter_is_shown_every_file() -> None:
+    config = yaml.safe_load((ROOT / "tests/manifests/checkov.yaml").read_text())
+    assert sorted(config["file"]) == sorted(str(path.relative_to(ROOT)) for path in FILES)

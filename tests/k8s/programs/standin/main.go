@@ -54,6 +54,9 @@ func first(steps ...func() error) error {
 	return nil
 }
 
+// CHOWN is the first of all.
+func capabilities(set string) string { return set + ":\t0000000000000001" }
+
 func asPromised() error {
 	if os.Getuid() != 0 {
 		return fmt.Errorf("user %d, and not the owner of the node's files", os.Getuid())
@@ -65,7 +68,7 @@ func asPromised() error {
 	if err != nil {
 		return err
 	}
-	for _, line := range []string{"CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"} {
+	for _, line := range []string{capabilities("CapEff"), capabilities("CapBnd"), "NoNewPrivs:\t1", "Seccomp:\t2"} {
 		if !strings.Contains(string(status), line) {
 			return fmt.Errorf("/proc/self/status has no %q", line)
 		}
