@@ -81,8 +81,9 @@ test-conformance-grpc: setup ## the conformance suite against our shim, over gRP
 test-cgroup2: setup stacks ## what depends on the cgroup hierarchy, on a kernel with cgroup v2 alone
 	$(BIN)/python -m tests.stacks.cgroup2
 
+NODE_IMAGE = $(wildcard build/bundle/*-amd64.oci.tar)
 # The first time, test-chart takes two minutes of processor time to build Helm, and test-cluster twelve for Kubernetes.
-.PHONY: test-chart test-cluster test-k8s
+.PHONY: test-chart test-cluster test-installed test-k8s
 test-chart: setup ## the Helm chart, by Helm itself
 	tests/k8s/provision.sh helm
 	$(BIN)/python -m pytest tests/chart
@@ -90,6 +91,10 @@ test-chart: setup ## the Helm chart, by Helm itself
 test-cluster: setup stacks ## the manifests and test-k8s in a Kubernetes of one node, made here
 	tests/k8s/provision.sh cluster
 	$(BIN)/python -m pytest tests/k8s
+
+test-installed: setup stacks ## the same, by the real node image, from a node that has never heard of Tandem and back
+	tests/k8s/provision.sh cluster
+	$(BIN)/python -m tests.k8s.installed $(NODE_IMAGE)
 
 test-k8s: $(VENV)/.ready ## Tandem in the cluster of the current kubeconfig; see tests/k8s/__main__.py for IMAGE and the like
 	$(BIN)/python -m tests.k8s

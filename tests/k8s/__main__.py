@@ -6,6 +6,7 @@ Variables:
     IMPORT      instead: a command that has the nodes import an OCI archive, its last word:
                 `kind load image-archive`, `k3s ctr images import`
     LINUX_IMAGE the Linux container's (default: the examples' own)
+    RESTART     how containerd is restarted on nodes without systemd: signal
     TIMEOUT     seconds for each wait (default: 300)
 Where no cluster answers, it says so and that is all.
 """
@@ -34,6 +35,7 @@ def main() -> int:
         registry=env.get("REGISTRY", "").rstrip("/"),
         importer=env.get("IMPORT", ""),
         linux_image=env.get("LINUX_IMAGE", ""),
+        restart=env.get("RESTART", ""),
     )
     print(f"Tandem in a cluster, Kubernetes {server}")
     return walk(kubectl, settings)

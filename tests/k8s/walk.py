@@ -43,6 +43,7 @@ class Settings:
     registry: str = ""
     importer: str = ""
     linux_image: str = ""
+    restart: str = ""
 
     @property
     def hello(self) -> str:
@@ -207,7 +208,12 @@ class _Walk:
         return [node["metadata"]["name"] for node in nodes]
 
     def _manifest(self, path: Path) -> str:
-        return path.read_text().replace(_NODE_IMAGE, self._settings.image or _NODE_IMAGE)
+        text = path.read_text().replace(_NODE_IMAGE, self._settings.image or _NODE_IMAGE)
+        if self._settings.restart:
+            words = f"- --restart\n            - {self._settings.restart}\n"
+            text = text.replace("- /host\n", f"- /host\n            {words}")
+            text = text.replace("hostPID: false", "hostPID: true")
+        return text
 
     def _example(self, name: str) -> str:
         text = (RUNTIMECLASS / "examples" / f"{name}.yaml").read_text()
