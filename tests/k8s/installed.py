@@ -1,4 +1,4 @@
-"""`python -m tests.k8s.installed ARCHIVE`: the walk with the real node image, in a cluster made here.
+"""`python -m tests.k8s.installed ARCHIVE`: the walk with the real node image, on a node made here.
 
 From a node that has never heard of Tandem, by the DaemonSet, to a served request, and back: then
 the node must be as before, containerd's configuration byte for byte.
