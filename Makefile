@@ -89,6 +89,7 @@ test-chart: setup ## the Helm chart, by Helm itself
 	$(BIN)/python -m pytest tests/chart
 
 test-cluster: setup stacks ## the manifests and test-k8s in a Kubernetes of one node, made here
+	tests/k8s/provision.sh helm
 	tests/k8s/provision.sh cluster
 	$(BIN)/python -m pytest tests/k8s
 
