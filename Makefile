@@ -41,15 +41,15 @@ manifests: $(VENV)/.ready ## write runtimeclass/*.yaml, kustomize bases and char
 
 .PHONY: fmt check
 fmt: $(VENV)/.ready ## format
-	$(BIN)/ruff format shim tests bench demo runtimeclass
-	$(BIN)/ruff check --fix shim tests bench demo runtimeclass
+	$(BIN)/ruff format shim runtimeclass tests bench demo
+	$(BIN)/ruff check --fix shim runtimeclass tests bench demo
 
 check: $(VENV)/.ready ## ruff, mypy strict, import directions, spelling
-	$(BIN)/ruff format --check shim tests bench demo runtimeclass
-	$(BIN)/ruff check shim tests bench demo runtimeclass
+	$(BIN)/ruff format --check shim runtimeclass tests bench demo
+	$(BIN)/ruff check shim runtimeclass tests bench demo
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell shim tests bench demo runtimeclass docs README.md CHANGELOG.md
+	$(BIN)/codespell shim runtimeclass tests bench demo docs README.md CHANGELOG.md
 
 # One process each: a process that has spoken gRPC must not fork, and many of the first ones fork.
 .PHONY: test test-unit test-conformance test-cri test-artifacts
