@@ -38,7 +38,6 @@ OBJECTS = (
 )
 """In the order in which they are applied; each is there before something needs it."""
 
-_BASE_HEAD = "# Written by `make manifests`.\n"
 
 _CONDITION = re.compile(r"# chart: (if|unless) (\w+)\n")
 _BLOCK = re.compile(r"^( *)\$\{block (\w+)\}\n", re.MULTILINE)
@@ -54,20 +53,23 @@ def rendered() -> dict[str, str]:
     for file, names in {"tandem": OBJECTS, "uninstall": ("uninstall",)}.items():
         head = _plain((HERE / "heads" / f"{file}.yaml").read_text(), values)
         files[f"{file}.yaml"] = head + "".join(f"---\n{plain[name]}" for name in names)
-    bases = {"base": OBJECTS, "uninstall": (*OBJECTS[:-1], "uninstall")}
-    for base, names in bases.items():
-        files |= {f"kustomize/{base}/{name}.yaml": plain[name] for name in names}
-        files[f"kustomize/{base}/kustomization.yaml"] = _BASE_HEAD + _kustomization(names)
+    *shared, daemon_set = OBJECTS
+    bases = {"shared": shared, "base": [daemon_set], "uninstall": ["uninstall"]}
+    for base, held in bases.items():
+        files |= {f"kustomize/{base}/{name}.yaml": plain[name] for name in held}
+        resources = [f"{name}.yaml" for name in held]
+        if base != "shared":
+            resources.insert(0, "../shared")
+        files[f"kustomize/{base}/kustomization.yaml"] = _kustomization(resources)
     for name in plain:
         files[f"chart/templates/{name}.yaml"] = _templated(_source(name))
     return files
 
 
-def _kustomization(names: tuple[str, ...]) -> str:
-    resources = "".join(f"  - {name}.yaml\n" for name in names)
-    return (
-        f"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n{resources}"
-    )
+def _kustomization(resources: list[str]) -> str:
+    head = "# Written by `make manifests`.\napiVersion: kustomize.config.k8s.io/v1beta1\n"
+    lines = "".join(f"  - {each}\n" for each in resources)
+    return f"{head}kind: Kustomization\nresources:\n{lines}"
 
 
 def _source(name: str) -> str:

@@ -11,7 +11,8 @@ from tests.manifests.documents import INSTALL, UNINSTALL, Object, named, of_file
 
 
 def written() -> set[str]:
-    folders = [ROOT, ROOT / "kustomize/base", ROOT / "kustomize/uninstall", CHART / "templates"]
+    bases = [ROOT / "kustomize" / name for name in ("shared", "base", "uninstall")]
+    folders = [ROOT, *bases, CHART / "templates"]
     return {str(path.relative_to(ROOT)) for each in folders for path in each.glob("*.yaml")}
 
 
