@@ -117,7 +117,7 @@ def main() -> int:
     given = parser.parse_args()
     host, _, port = given.address.rpartition(":")
     end = time.monotonic() + given.seconds
-    limit = given.requests
+    limit: int = given.requests
 
     def goes_on(outcome: Outcome) -> bool:
         return outcome.requests < limit if limit else time.monotonic() < end

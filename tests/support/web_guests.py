@@ -111,7 +111,8 @@ def tools() -> Path:
         shutil.copy(SOURCES / "package.json", target / "package.json")
         shutil.copy(SOURCES / "npm.lock", target / "package-lock.json")
         npm = node / "lib/node_modules/npm/bin/npm-cli.js"
-        options = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", target]
+        options: list[str | Path] = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        options += ["--prefix", target]
         subprocess.run([node / "bin/node", npm, *options], check=True, stdout=subprocess.DEVNULL)
         brought = target / "node_modules/@bytecodealliance/jco/lib/wit/builtin" / _WIT_BROUGHT
         interfaces = target / "interfaces"
