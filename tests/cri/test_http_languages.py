@@ -11,17 +11,18 @@ from tests.support import network, web_guests
 from tests.support.containerd import Containerd
 from tests.support.http_server import body_of, read_all, read_until
 from tests.support.pods import Container
-from tests.support.web_pod import TIMEOUT_S, WebServer, outcome_of, statuses, web_pod
+from tests.support.web_pod import WebServer, outcome_of, statuses, web_pod
 
 pytestmark = [pytest.mark.root, pytest.mark.containerd]
 
 _LARGE = 8 << 20
+_TIMEOUT_S = 6
 _PROGRAMS = [guest.name for guest in web_guests.ALL]
 
 
 @pytest.fixture(scope="module")
 def pod(containerd: Containerd) -> Iterator[tuple[Container, dict[str, WebServer]]]:
-    with web_pod(containerd, "languages") as started:
+    with web_pod(containerd, "languages", web_guests.ALL, _TIMEOUT_S) as started:
         yield started
 
 
@@ -109,7 +110,7 @@ def test_those_that_never_end(pod: tuple[Container, dict[str, WebServer]]) -> No
         for answer in threads.map(lambda server: server.ask("GET", "/slow"), servers):
             assert answer.status == 504
     for server in servers:
-        said = f"GET /slow: 504: it took longer than {TIMEOUT_S} s (timeout_s)"
+        said = f"GET /slow: 504: it took longer than {_TIMEOUT_S} s (timeout_s)"
         server.container.wait_for_log(said)
         assert server.ask("GET", "/").body == b"hello\n"
 

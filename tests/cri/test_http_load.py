@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.root, pytest.mark.containerd]
 
 _PROGRAMS = (web_guests.FETCH, web_guests.PYTHON, web_guests.CGI)
 _CONNECTIONS = 50
+_TIMEOUT_S = 60
 _PAUSE_S = 0.5
 # From then on a second half shows a trend of some parts of a hundred; before, memory that malloc
 # has kept and not yet given back is more than that.
@@ -32,7 +33,7 @@ _SLACK_DESCRIPTORS = 2
 def test_full_load(containerd: Containerd, request: pytest.FixtureRequest) -> None:
     seconds = float(request.config.option.load_seconds)
     most = _MOST_GROWTH if seconds >= _LONG_S else _MOST_GROWTH_SOON
-    with web_pod(containerd, "load", _PROGRAMS) as (_, servers):
+    with web_pod(containerd, "load", _PROGRAMS, _TIMEOUT_S) as (_, servers):
         pids = {name: pid_of(server) for name, server in servers.items()}
         # what a server makes when it is first needed
         run(servers, pids, 2)

@@ -20,7 +20,6 @@ from tests.support.pods import Container, ContainerSpec, Pod
 from tests.support.tandem_command import TandemCommand
 from tests.support.web_guests import WebGuest
 
-TIMEOUT_S = 6
 _ANNOTATIONS = "io.containerd.tandem.v1"
 _FIRST_PORT = 8081
 _COMPILE_S = 240.0
@@ -102,22 +101,22 @@ def statuses(hey: str) -> dict[int, int]:
 
 @contextmanager
 def web_pod(
-    containerd: Containerd, name: str, programs: Sequence[WebGuest] = web_guests.ALL
+    containerd: Containerd, name: str, programs: Sequence[WebGuest], timeout_s: int
 ) -> Iterator[tuple[Container, dict[str, WebServer]]]:
-    """The pod: its Linux container, and what serves, by name."""
+    """The pod: its Linux container, and what serves, by name; a request may last `timeout_s`."""
     with containerd.pod(name, "tandem") as pod:
         client = pod.start(ContainerSpec("client", images.BUSYBOX, ["sleep", "3600"]))
-        yield client, dict(_servers(containerd, pod, programs))
+        yield client, dict(_servers(containerd, pod, programs, timeout_s))
 
 
 def _servers(
-    containerd: Containerd, pod: Pod, programs: Sequence[WebGuest]
+    containerd: Containerd, pod: Pod, programs: Sequence[WebGuest], timeout_s: int
 ) -> Iterator[tuple[str, WebServer]]:
     ip = pod.ip
     for port, guest in enumerate(programs, start=_FIRST_PORT):
         annotations = {
             f"{_ANNOTATIONS}/http-listen": f"0.0.0.0:{port}",
-            f"{_ANNOTATIONS}/http-timeout-s": str(TIMEOUT_S),
+            f"{_ANNOTATIONS}/http-timeout-s": str(timeout_s),
         }
         if guest.is_cgi:
             annotations[f"{_ANNOTATIONS}/cgi"] = "true"
