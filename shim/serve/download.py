@@ -6,7 +6,6 @@ nothing of the guest's is sent, else a connection that ends before the body does
 """
 
 import contextlib
-import os
 import select
 import socket
 from collections import deque
@@ -14,6 +13,7 @@ from collections.abc import Callable
 
 from shim.config import Http
 from shim.engine.http.exchange import DROPPED, FINISHED, Answer, Body, Exchange, Response
+from shim.serve.memory import read
 from shim.serve.request import Message
 from shim.serve.response import (
     CONTINUE,
@@ -24,8 +24,6 @@ from shim.serve.response import (
     end_of_chunks,
     plain_answer,
 )
-
-_PIECE = 256 << 10
 
 
 class Broken(Exception):  # noqa: N818 - what the client sees
@@ -201,7 +199,7 @@ class Download:
 
     def _read(self) -> bytes:
         with contextlib.suppress(BlockingIOError):
-            return os.read(self._sink, _PIECE)
+            return read(self._sink)
         return b""
 
     def _send(self) -> bool:

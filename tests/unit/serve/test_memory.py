@@ -1,8 +1,12 @@
 import ctypes
+import os
+import socket
 import threading
 from pathlib import Path
 
-from shim.serve.memory import Trimmer
+import pytest
+
+from shim.serve.memory import Trimmer, read, receive
 
 _BLOCK = 4096
 
@@ -53,3 +57,50 @@ def test_memory_below_the_first_byte_in_use_goes_back() -> None:
     after = resident_kib()
     libc.free(blocks[-1])
     assert after < before - (32 << 10)
+
+
+def test_what_is_read_stays_as_it_is() -> None:
+    """Although the next read uses the same buffer."""
+    reader, writer = os.pipe()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        found = []
+        for word in (b"one", b"three", b"four"):
+            os.write(writer, word)
+            found.append(read(reader))
+            theirs.sendall(word)
+            found.append(receive(ours))
+        assert found == [b"one", b"one", b"three", b"three", b"four", b"four"]
+        ours.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            receive(ours)
+        os.close(writer)
+        theirs.close()
+        assert (read(reader), receive(ours)) == (b"", b"")
+    os.close(reader)
+
+
+def test_each_thread_has_a_buffer_of_its_own() -> None:
+    pairs = [socket.socketpair() for _ in range(8)]
+    found: list[bytes] = []
+
+    def echo(connection: socket.socket) -> None:
+        while data := receive(connection):
+            found.append(data)
+
+    threads = [threading.Thread(target=echo, args=(ours,)) for ours, _ in pairs]
+    for thread in threads:
+        thread.start()
+    words = [bytes([65 + number]) * 1000 for number in range(8)]
+    for _ in range(200):
+        for word, (_, theirs) in zip(words, pairs, strict=True):
+            theirs.sendall(word)
+    for pair in pairs:
+        pair[1].close()
+    for thread in threads:
+        thread.join()
+    for pair in pairs:
+        pair[0].close()
+    for data in found:
+        assert len(set(data)) == 1
+    assert sum(map(len, found)) == 8 * 200 * 1000
