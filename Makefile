@@ -68,7 +68,7 @@ test-artifacts: setup ## every packing of Wasm, from a real registry through a r
 	$(BIN)/python -m pytest tests/artifacts
 
 # Slower ones. STACKS chooses rows of the matrix: STACKS="1.7-grpc".
-.PHONY: stacks test-matrix test-cgroup2 test-conformance-grpc
+.PHONY: stacks test-matrix test-cgroup2 test-conformance-grpc test-load
 stacks: ## newer containerds, runc, crun and a cgroup v2 kernel, from newer suites of Debian
 	tests/stacks/provision.sh
 
@@ -77,6 +77,10 @@ test-matrix: setup stacks ## pods and packings through containerd 1.6, 1.7 and 2
 
 test-conformance-grpc: setup ## the conformance suite against our shim, over gRPC
 	$(BIN)/python -m pytest tests/conformance --transport grpc
+
+LOAD_SECONDS ?= 600
+test-load: setup ## HTTP functions at full load for ten minutes (LOAD_SECONDS): every body right, nothing grows
+	$(BIN)/python -m pytest -s tests/cri/test_http_load.py --load-seconds $(LOAD_SECONDS)
 
 test-cgroup2: setup stacks ## what depends on the cgroup hierarchy, on a kernel with cgroup v2 alone
 	$(BIN)/python -m tests.stacks.cgroup2

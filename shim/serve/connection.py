@@ -9,12 +9,12 @@ import select
 import socket
 import time
 
+from shim.serve.memory import receive
 from shim.serve.request import BadRequest, Message, RequestReader
 from shim.serve.response import plain_answer
 from shim.serve.shared import Shared
 from shim.serve.transaction import Transaction
 
-_RECEIVE = 64 << 10
 _QUEUE_S = 10.0
 
 
@@ -140,7 +140,7 @@ class Connection:
                 if begun:
                     raise BadRequest(408, "the header takes too long")
                 return None
-            data = self._socket.recv(_RECEIVE)
+            data = receive(self._socket)
             if not data:
                 return None
             self._reader.feed(data)

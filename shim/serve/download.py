@@ -6,7 +6,6 @@ nothing of the guest's is sent, else a connection that ends before the body does
 """
 
 import contextlib
-import os
 import select
 import socket
 from collections import deque
@@ -14,6 +13,7 @@ from collections.abc import Callable
 
 from shim.config import Http
 from shim.engine.http.exchange import DROPPED, FINISHED, Answer, Body, Exchange, Response
+from shim.serve.memory import read
 from shim.serve.request import Message
 from shim.serve.response import (
     CONTINUE,
@@ -25,7 +25,6 @@ from shim.serve.response import (
     plain_answer,
 )
 
-_PIECE = 256 << 10
 # by the key of `[http]`: what the client gets, and what the log says
 _OVER = {
     "memory_bytes": (503, "the guest needs more than {} bytes of memory ([http] memory_bytes)"),
@@ -216,7 +215,7 @@ class Download:
 
     def _read(self) -> bytes:
         with contextlib.suppress(BlockingIOError):
-            return os.read(self._sink, _PIECE)
+            return read(self._sink)
         return b""
 
     def _send(self) -> bool:

@@ -19,6 +19,7 @@ from shim.engine.http.exchange import Census, Exchange
 from shim.serve.channels import Channels
 from shim.serve.counters import Tally, Uncounted
 from shim.serve.download import Download
+from shim.serve.memory import Trimmer
 
 if TYPE_CHECKING:
     from shim.serve.transaction import Transaction
@@ -67,6 +68,7 @@ class Shared:
         self.draining = False
         self.tally: Tally = Uncounted()
         self.wake_lock = threading.Lock()
+        self._trimmer = Trimmer()
         self.couriers = ThreadPoolExecutor(
             max_workers=2 * options.concurrency, thread_name_prefix="courier"
         )
@@ -76,12 +78,14 @@ class Shared:
         self._stuck_since: float | None = None
 
     def start_keeper(self) -> None:
-        """Start the thread."""
+        """Start the thread, and the one for memory."""
         threading.Thread(target=self._keep, name="keeper", daemon=True).start()
+        self._trimmer.start()
 
     def watch(self, transaction: "Transaction") -> None:
         """A guest begins."""
         self._flight[transaction] = None
+        self._trimmer.note()
         if self._asleep:
             self._busy.set()
 
