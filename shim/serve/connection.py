@@ -65,7 +65,9 @@ class Connection:
         if message is None:
             self._socket.close()
             return False
-        channel = self._shared.channels.acquire(_QUEUE_S)
+        # An instance that has stayed gets no body: see `shim.engine.http.pool`.
+        whole = message.complete and not any(message.chunks)
+        channel = self._shared.channels.acquire(_QUEUE_S, with_instance=whole)
         if channel is None:
             self._shared.log(
                 f"{message.method.decode()} {message.target[:200].decode()}: 503: there are"

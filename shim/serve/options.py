@@ -3,12 +3,14 @@
 Rules: pure; decided before any fork, so that whoever creates the container hears of a mistake.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from shim.config import Http
 from shim.errdefs import InvalidArgumentError
+from shim.oci.spec import Resources
 
 PREFIX = "io.containerd.tandem.v1/http-"
 # What runwasi's users set, and what the wasmtime command takes; the guest does not see them.
@@ -18,7 +20,18 @@ _VARIABLES = (_ADDRESS_VARIABLE, *_BACKLOG_VARIABLES)
 _MAX_PORT = 65535
 _MAX_NUMBER = 1 << 40
 # What costs something before the container's limits hold, or before there is a request.
-_MAXIMA = {"backlog": 65535, "concurrency": 1024, "connections": 65535, "max_header_bytes": 1 << 20}
+_MAXIMA = {
+    "backlog": 65535,
+    "concurrency": 1024,
+    "connections": 65535,
+    "max_header_bytes": 1 << 20,
+    # what a guest does not give back to wasmtime nobody can count
+    "reuse": 1_000_000,
+    "workers": 256,
+}
+_MAX_IN_FLIGHT = 4096
+# the kernel's, where a container names only a quota: sched-bwc.rst
+_CPU_PERIOD_US = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +48,14 @@ class Address:
 
 
 def http_options(
-    defaults: Http, annotations: Mapping[str, str], env: tuple[str, ...]
+    defaults: Http, annotations: Mapping[str, str], env: tuple[str, ...], resources: Resources
 ) -> tuple[Http, tuple[str, ...]]:
     """The options of one container, and its variables without those that were meant for us.
 
     Each key of the file's `[http]` is an annotation as well: `max_header_bytes` is
     `io.containerd.tandem.v1/http-max-header-bytes`. An annotation wins over a variable.
+    Where nobody says how many workers, there are as many as `resources` lets run at once, but no
+    more than the node has processors, and one without a limit.
 
     Raises:
         InvalidArgumentError: a value is none that the key can have.
@@ -61,8 +76,19 @@ def http_options(
     for key, most in _MAXIMA.items():
         if getattr(options, key) > most:
             raise InvalidArgumentError(f"[http] {key}, or the pod's, is more than {most}")
+    options = replace(options, workers=options.workers or _workers_for(resources))
+    if options.workers * options.concurrency > _MAX_IN_FLIGHT:
+        raise InvalidArgumentError(
+            f"[http] workers ({options.workers}) times concurrency ({options.concurrency}), or the"
+            f" pod's, is more than {_MAX_IN_FLIGHT}"
+        )
     kept = tuple(entry for entry in env if entry.partition("=")[0] not in _VARIABLES)
     return options, kept
+
+
+def _workers_for(resources: Resources) -> int:
+    quota, period = resources.cpu_quota_us or 0, resources.cpu_period_us or _CPU_PERIOD_US
+    return max(1, min(-(-quota // period), os.cpu_count() or 1))
 
 
 def parse_address(text: str, where: str) -> Address:

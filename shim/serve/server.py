@@ -1,7 +1,8 @@
 """The HTTP server that a container with a serving component is.
 
-Rules: the process is a leaf and has threads once `run` is called. The main thread accepts and
-handles signals, and never runs guests: Python cannot handle a signal while its thread is in wasm.
+Rules: the process is a leaf and has threads once `run` is called, or its workers have them where it
+is to have several (`shim.serve.supervisor`). The main thread accepts and handles signals, and never
+runs guests: Python cannot handle a signal while its thread is in wasm.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from shim.config import Http
@@ -24,42 +25,50 @@ from shim.serve.channels import Channels
 from shim.serve.connection import Connection
 from shim.serve.options import parse_address
 from shim.serve.shared import Shared
+from shim.serve.supervisor import STOP_SIGNALS, Supervisor
 
-# Any of these may be the image's stop signal.
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _LOOK_S = 0.05
 _EXIT_STATUS_NOT_BOUND = 1
 _EXIT_STATUS_NOT_LINKED = 137
 
 
 class Server:
-    """One program, served in one process (as `shim.engine.run.Instance`)."""
+    """One program, served (as `shim.engine.run.Instance`)."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, confine: Callable[[int], None]) -> None:
         self._shared = shared
+        self._confine = confine
         self._options = shared.options
         self._connections: dict[Connection, None] = {}
         self._stopping = False
 
     @classmethod
-    def load(cls, program: Program, options: Http, route: Route | None = None) -> "Server":
+    def load(
+        cls,
+        program: Program,
+        options: Http,
+        route: Route | None,
+        confine: Callable[[int], None],
+    ) -> "Server":
         """Map the artefact and make what the jail forbids; before the jail.
 
         Args:
             program: a component that answers by itself, or a CGI program.
             options: how it is served.
             route: what a CGI program answers.
+            confine: what a worker does to itself first, given its parent; not called with one.
 
         Raises:
             InvalidArgumentError: an argument or variable cannot be given to a guest.
             StaleArtefactError: wasmtime refuses the artefact, or it is gone.
         """
         check_texts(program)
+        count, workers = options.concurrency, max(options.workers, 1)
         if route is None:
-            service = Service(program, options.memory_bytes)
-            return cls(Shared(options, service, Channels(options.concurrency)))
+            service = Service(program, options.memory_bytes, options.reuse)
+            return cls(Shared(options, service, Channels(count, workers, service.end)), confine)
         cgi = CgiService(program, options.memory_bytes, route)
-        return cls(Shared(options, cgi, Channels(options.concurrency), CgiDownload))
+        return cls(Shared(options, cgi, Channels(count, workers), CgiDownload), confine)
 
     def prepare(self) -> None:
         """Make everything that all requests share; in the jail, and without running guest code.
@@ -90,8 +99,24 @@ class Server:
             return _EXIT_STATUS_NOT_BOUND
         with contextlib.closing(listener):
             host, port = listener.getsockname()[:2]
-            self._shared.log(f"serving HTTP on {f'[{host}]' if ':' in host else host}:{port}")
+            many = f" by {self._options.workers} workers" if self._options.workers > 1 else ""
+            address = f"[{host}]" if ":" in host else host
+            self._shared.log(f"serving HTTP on {address}:{port}{many}")
+            if many:
+                workers = self._options.workers
+                return Supervisor(self, listener, workers, self._shared.log).run()
             self._serve(listener)
+        return 0
+
+    def confine(self, parent: int) -> None:
+        """See `Work`."""
+        self._confine(parent)
+
+    def serve(self, listener: socket.socket, index: int, stop: int) -> int:
+        """See `Work`."""
+        self._shared.worker = index
+        self._shared.channels.use(index)
+        self._serve(listener, stop)
         return 0
 
     def _listen(self) -> socket.socket:
@@ -110,7 +135,7 @@ class Server:
         listener.setblocking(False)  # noqa: FBT003 (the socket API's)
         return listener
 
-    def _serve(self, listener: socket.socket) -> None:
+    def _serve(self, listener: socket.socket, stop: int | None = None) -> None:
         self._shared.start_keeper()
         limit = self._options.connections + self._options.concurrency
         workers = ThreadPoolExecutor(max_workers=limit, thread_name_prefix="connection")
@@ -118,12 +143,17 @@ class Server:
         with selectors.DefaultSelector() as selector, self._signals() as woken:
             selector.register(woken, selectors.EVENT_READ)
             selector.register(listener, selectors.EVENT_READ)
+            if stop is not None:
+                selector.register(stop, selectors.EVENT_READ)
             while not self._stopping:
                 ready = {key.fileobj for key, _ in selector.select()}
+                self._stopping = self._stopping or stop in ready
                 if listener in ready and not self._accept(listener, workers, running):
                     # It stays readable: look again when there may be room, or at a signal.
                     selector.unregister(listener)
-                    selector.select(_LOOK_S)
+                    self._stopping |= any(
+                        key.fileobj == stop for key, _ in selector.select(_LOOK_S)
+                    )
                     selector.register(listener, selectors.EVENT_READ)
             # Whoever is in the backlog came before the end, and is answered.
             self._accept(listener, workers, running)
@@ -173,7 +203,7 @@ class Server:
         reader, writer = socket.socketpair()
         writer.setblocking(False)  # noqa: FBT003 (the socket API's)
         signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        for number in _STOP_SIGNALS:
+        for number in STOP_SIGNALS:
             signal.signal(number, self._stop)
         with reader, writer:
             yield reader

@@ -9,11 +9,13 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from shim.config import Http
 from shim.engine.cgi.routes import Route
+from shim.jail import confine_worker
 from shim.outbound.policy import OPEN, Policy
 from shim.stores.options import NOTHING_GIVEN, GuestOptions
 from tests.support import engine_runs
@@ -174,7 +176,7 @@ def _be_server(
         os.environ["TOKIO_WORKER_THREADS"] = "1"
         from shim.serve.server import Server
 
-        server = Server.load(program, options, route)
+        server = Server.load(program, options, route, partial(confine_worker, ()))
         if root:
             os.chroot(root)
         server.prepare()
