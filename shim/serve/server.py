@@ -147,13 +147,12 @@ class Server:
                 selector.register(stop, selectors.EVENT_READ)
             while not self._stopping:
                 ready = {key.fileobj for key, _ in selector.select()}
-                self._stopping = self._stopping or stop in ready
+                if stop in ready:
+                    break
                 if listener in ready and not self._accept(listener, workers, running):
                     # It stays readable: look again when there may be room, or at a signal.
                     selector.unregister(listener)
-                    self._stopping |= any(
-                        key.fileobj == stop for key, _ in selector.select(_LOOK_S)
-                    )
+                    selector.select(_LOOK_S)
                     selector.register(listener, selectors.EVENT_READ)
             # Whoever is in the backlog came before the end, and is answered.
             self._accept(listener, workers, running)

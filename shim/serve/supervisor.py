@@ -74,9 +74,8 @@ class Supervisor:
                 if not self._stopping:
                     self._wait(woken, self._next_due())
             os.close(self._hold)
-            while any(place.pid for place in self._places):
+            while self._collect():
                 self._wait(woken, None)
-                self._collect()
         os.close(self._stop)
         return self._status
 
@@ -129,14 +128,15 @@ class Supervisor:
             self._count_quick(_EXIT_FORBIDDEN)
         place.due = time.monotonic() + max(self._pause(), _SHORTEST_REFUSED_S)
 
-    def _collect(self) -> None:
+    def _collect(self) -> bool:
+        """Notice the workers that have ended; whether any are left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return False
             if not pid:
-                return
+                return True
             for index, place in enumerate(self._places):
                 if place.pid == pid:
                     place.pid = 0

@@ -1,7 +1,6 @@
 """Instances that answer more than one request: what stays, for how long, and what ends them."""
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import http_guest, outbound_guest
-from tests.support.http_server import Serving, body_of, read_until, serving
+from tests.support.http_server import Serving, ask, get, read_until, serving
 from tests.support.upstream import answer, upstream
 
 pytestmark = pytest.mark.root
@@ -22,27 +21,6 @@ def post(path: str, body: bytes) -> bytes:
         len(body),
         body,
     )
-
-
-def get(path: str) -> bytes:
-    return b"GET %s HTTP/1.1\r\nhost: h\r\n\r\n" % path.encode()
-
-
-def ask(connection: socket.socket, request: bytes) -> bytes:
-    """The body of the answer; an empty one where the guest failed."""
-    connection.sendall(request)
-    reply = read_until(connection, b"\r\n\r\n")
-    head, _, body = reply.partition(b"\r\n\r\n")
-    failed = not head.startswith(b"HTTP/1.1 200")
-    if b"transfer-encoding: chunked" in head:
-        while not body.endswith(b"0\r\n\r\n"):
-            body += connection.recv(1 << 16)
-        body = body_of(head + b"\r\n\r\n" + body)
-    else:
-        length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
-        while len(body) < length:
-            body += connection.recv(1 << 16)
-    return b"" if failed else body
 
 
 def counts(server: Serving, requests: Sequence[bytes]) -> list[int | None]:
