@@ -1,9 +1,12 @@
-"""`http`: requests to a served component, each with a fresh instance, against `wasmtime serve`.
+"""`http`: requests to a served component against `wasmtime serve`, which has a fresh instance for
+each, as we have by default.
 
 Both serve the same component, compiled before, on one core that is theirs; the client has the other
 one, one connection, and asks for the next answer when it has the last; every byte is checked.
 Rounds alternate. `ratio` is their processor time for a request over ours, which says how many
 requests a core serves, whatever else the machine does; p50 and p99 are wall times of the client.
+The cases that say so compare our reuse of instances, which a pod has to ask for, with their fresh
+ones: that is another deal, and no budget is set for it.
 """
 
 import contextlib
@@ -30,11 +33,16 @@ _OUR_PORT, _THEIR_PORT = 18080, 18081
 _TICKS_S = os.sysconf("SC_CLK_TCK")
 _BUDGETS = {"javascript": 0.55, "python": 0.85}
 _START_S = 60.0
+_REUSE = 1000
+_ANNOTATION = "io.containerd.tandem.v1/http-reuse"
 
 
 @dataclass(frozen=True)
 class Case:
-    """One component: seconds of processor time for a request, and the client's wall times."""
+    """One component: seconds of processor time for a request, and the client's wall times.
+
+    `reuse` is how many requests one instance of ours answers.
+    """
 
     name: str
     ratio: float
@@ -44,6 +52,12 @@ class Case:
     p99: float
     their_p50: float
     their_p99: float
+    reuse: int = 1
+
+    @property
+    def budget(self) -> float | None:
+        """What `ratio` is to reach."""
+        return _BUDGETS.get(self.name)
 
 
 @dataclass(frozen=True)
@@ -61,8 +75,14 @@ def run(node: Node, samples: int) -> Result:
     """Measure."""
     components = {"javascript": http_guests.javascript, "python": http_guests.python}
     with Containerd(node) as containerd:
-        cases = [_compare(containerd, name, make(), samples) for name, make in components.items()]
-    worst = min(cases, key=lambda case: case.ratio / _BUDGETS[case.name])
+        cases = [
+            _compare(containerd, name, make(), samples, reuse)
+            for name, make in components.items()
+            for reuse in (1, _REUSE)
+        ]
+    worst = min(
+        (case for case in cases if case.budget), key=lambda case: case.ratio / (case.budget or 1.0)
+    )
     return HttpResult(
         name="http",
         samples=samples,
@@ -71,13 +91,15 @@ def run(node: Node, samples: int) -> Result:
         unit="s",
         theirs=worst.theirs,
         against=f"wasmtime serve, {worst.name}",
-        budget=Budget(_BUDGETS[worst.name], 1.0, more_is_better=True),
+        budget=Budget(worst.budget or 1.0, 1.0, more_is_better=True),
         cases=cases,
     )
 
 
-def _compare(containerd: Containerd, name: str, component: Path, samples: int) -> Case:
-    with _our_server(containerd, component) as ours, _their_server(component) as theirs:
+def _compare(containerd: Containerd, name: str, component: Path, samples: int, reuse: int) -> Case:
+    if reuse > 1:
+        name = f"{name}, an instance of ours answers {reuse}"
+    with _our_server(containerd, component, reuse) as ours, _their_server(component) as theirs:
         rounds: dict[int, list[tuple[float, list[float]]]] = {ours: [], theirs: []}
         ports = {ours: _OUR_PORT, theirs: _THEIR_PORT}
         with _own_core(ours, theirs):
@@ -93,7 +115,15 @@ def _compare(containerd: Containerd, name: str, component: Path, samples: int) -
     our_p50, our_p99 = _percentiles(rounds[ours])
     their_p50, their_p99 = _percentiles(rounds[theirs])
     case = Case(
-        name, their_cpu / our_cpu, our_cpu, their_cpu, our_p50, our_p99, their_p50, their_p99
+        name=name,
+        ratio=their_cpu / our_cpu,
+        ours=our_cpu,
+        theirs=their_cpu,
+        p50=our_p50,
+        p99=our_p99,
+        their_p50=their_p50,
+        their_p99=their_p99,
+        reuse=reuse,
     )
     print(
         f"http, {name}: {our_cpu * 1e3:.2f} ms of a core against {their_cpu * 1e3:.2f} ms,"
@@ -165,10 +195,13 @@ def _own_core(*pids: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _our_server(containerd: Containerd, component: Path) -> Iterator[int]:
+def _our_server(containerd: Containerd, component: Path, reuse: int) -> Iterator[int]:
     workload = containerd.tandem(component.read_bytes(), component.stem)
     container = containerd.prepare(
-        workload, f"WASMTIME_HTTP_PROXY_SOCKET_ADDR=127.0.0.1:{_OUR_PORT}", own_network=False
+        workload,
+        f"WASMTIME_HTTP_PROXY_SOCKET_ADDR=127.0.0.1:{_OUR_PORT}",
+        own_network=False,
+        annotations={_ANNOTATION: str(reuse)},
     )
     container.connect(container.start_shim())
     pid = container.create()

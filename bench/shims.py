@@ -8,10 +8,11 @@ import contextlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self, TypeVar
 
 from google.protobuf.empty_pb2 import Empty
@@ -84,11 +85,18 @@ class Containerd:
         rootfs = self.node.directory / "rootfs" / "busybox"
         return Workload(GO_SHIM, rootfs if rootfs.exists() else make_rootfs(rootfs), args)
 
-    def prepare(self, workload: Workload, *env: str, own_network: bool = True) -> "Container":
-        """Make a bundle, ready for `start`, with these variables added."""
+    def prepare(
+        self,
+        workload: Workload,
+        *env: str,
+        own_network: bool = True,
+        annotations: Mapping[str, str] = MappingProxyType({}),
+    ) -> "Container":
+        """Make a bundle, ready for `start`, with these variables and annotations added."""
         container_id = f"{self.node.name}-{next(self._numbers)}"
         namespaces = [name for name in KINDS if own_network or name != "network"]
         spec = build_spec(container_id, workload.args, env=env, namespaces=namespaces)
+        spec["annotations"] = {**spec.get("annotations", {}), **annotations}
         # One parent for all, so that nothing is left of it.
         spec["linux"]["cgroupsPath"] = f"/{self.node.name}/{container_id}"
         stdio = self.node.directory / "io" / container_id

@@ -102,7 +102,9 @@ class Connection:
         tally = self._shared.tally
         message.began = time.monotonic()
         tally.began()
-        channel = self._shared.channels.acquire(_QUEUE_S)
+        # An instance that has stayed gets no body: see `shim.engine.http.pool`.
+        whole = message.complete and not any(message.chunks)
+        channel = self._shared.channels.acquire(_QUEUE_S, with_instance=whole)
         if channel is None:
             seconds = time.monotonic() - message.began
             tally.answered(message.method, 503, seconds, "concurrency")

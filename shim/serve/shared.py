@@ -2,7 +2,7 @@
 
 Rules: the keeper is one thread. It sends a courier to a guest that has begun its answer and is not
 done with it a moment later, which most are, and to one that takes long to begin; it ends guests at
-the time limit, and the server where guests cannot be ended.
+the time limit, instances that nobody needs, and the server where guests cannot be ended.
 """
 
 import contextlib
@@ -27,6 +27,8 @@ _TICK_S = 0.002
 # Until then nobody looks whether the client of a guest without an answer is still there.
 _PATIENCE_S = 0.05
 _AWAKE_TICKS = 50
+# how often somebody looks for instances that have stayed and are not needed
+_IDLE_LOOK_S = 1.0
 # A guest looks for interruptions all the time, unless it waits in the host.
 _STUCK_S = 5.0
 _LINGER_S = 2.0
@@ -64,6 +66,8 @@ class Shared:
         self.download = download
         self.service = service
         self.channels = channels
+        # which of the workers this is, from 0 on; whoever takes a dead one's place has its number
+        self.worker = 0
         self.draining = False
         self.tally: Tally = Uncounted()
         self.wake_lock = threading.Lock()
@@ -117,18 +121,32 @@ class Shared:
         connection.close()
 
     def _keep(self) -> None:
-        quiet = 0
+        quiet, looked = 0, time.monotonic()
         while True:
             if quiet > _AWAKE_TICKS:
                 self._asleep = True
                 if not self._flight:
-                    self._busy.wait()
+                    self._sleep()
                 self._asleep = False
                 self._busy.clear()
                 quiet = 0
             time.sleep(_TICK_S)
             quiet = 0 if self._flight else quiet + 1
-            self._look(time.monotonic())
+            now = time.monotonic()
+            self._look(now)
+            if now > looked + _IDLE_LOOK_S:
+                looked = now
+                self._end_idle()
+
+    def _sleep(self) -> None:
+        """Until there is a guest; the instances that have stayed must not stay for ever."""
+        while self._end_idle():
+            if self._busy.wait(_IDLE_LOOK_S):
+                return
+        self._busy.wait()
+
+    def _end_idle(self) -> bool:
+        return self.channels.end_idle(time.monotonic() - self.options.idle_timeout_s)
 
     def _look(self, now: float) -> None:
         limit = self.options.timeout_s

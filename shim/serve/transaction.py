@@ -72,7 +72,7 @@ class Transaction:
             sink=channel.sink,
             protocol=b"HTTP/1.1" if message.is_http_1_1 else b"HTTP/1.0",
         )
-        self.exchange = Exchange(request, self)
+        self.exchange = Exchange(request, self, channel)
         self._download = shared.download(
             connection, message, self.exchange, self._sink, shared.options, self._log
         )

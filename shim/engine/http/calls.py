@@ -94,6 +94,11 @@ class Calls:
         self._instance: Any = None
         self._calls: list[Call] = []
 
+    @property
+    def made(self) -> int:
+        """How many of the guest's requests there have been, of MAX_REQUESTS."""
+        return len(self._calls)
+
     def new(self) -> Call:
         """A request that is not sent yet.
 
@@ -189,7 +194,7 @@ class Calls:
         return relay.answer_trailers or None
 
     def close(self) -> None:
-        """The guest has ended, and its requests with it."""
+        """The guest has answered, and its requests end with that."""
         for call in self._calls:
             if call.relay is not None:
                 call.relay.aborted = True
