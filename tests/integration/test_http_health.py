@@ -128,8 +128,11 @@ def test_it_comes_before_the_routes_of_a_program(tmp_path: Path) -> None:
 
 def test_a_client_that_asks_and_does_not_read(server: Serving) -> None:
     """It is dropped when it has no room for a few bytes more, and holds a thread no longer."""
-    with server.connect() as greedy:
+    with socket.socket() as greedy:
+        # before it connects: a buffer that shrinks lets the kernel drop what is on its way
         greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        greedy.settimeout(20)
+        greedy.connect(("127.0.0.1", server.port))
         with pytest.raises(ConnectionError):
             while True:
                 greedy.sendall(REQUEST * 100)
