@@ -90,13 +90,17 @@ class Connection:
             status, fields = 405, [(b"allow", b"GET, HEAD")]
         goes_on = message.complete and message.keep_alive and not self._shared.draining
         data = plain_answer(status, keep_alive=goes_on, head_only=is_head, fields=fields)
-        # A client that has no room for a few bytes has not read its earlier answers.
-        sent = self._socket.send(data)
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            sent = self._socket.send(data)
         self._shared.tally.sent(sent)
-        goes_on = goes_on and sent == len(data)
-        if not goes_on:
+        if sent < len(data):
+            # It does not read its answers, which the kernel would keep for long.
+            self._shared.reset(self._socket)
+            self._socket.close()
+        elif not goes_on:
             self._shared.hang_up(self._socket, unread=not message.complete)
-        return goes_on
+        return goes_on and sent == len(data)
 
     def _answer(self, message: Message) -> bool:
         tally = self._shared.tally

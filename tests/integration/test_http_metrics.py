@@ -214,15 +214,6 @@ def test_clients_that_send_no_request_keep_nobody_out(server: Serving) -> None:
         connection.close()
 
 
-def test_a_client_that_does_not_read(server: Serving) -> None:
-    with connect(server) as greedy:
-        greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-        greedy.sendall(ASK)
-        for _ in range(5):
-            assert numbers(server)
-        assert server.get("/a").endswith(b"ok\n")
-
-
 @pytest.mark.parametrize("bad", [b"\0\1\2", b"GET /metrics HTTP/1.1\r\n" + b"a" * 50_000])
 def test_bytes_that_are_no_request(server: Serving, bad: bytes) -> None:
     with connect(server) as connection:
