@@ -24,7 +24,7 @@ from shim.serve.response import Framing
 from shim.serve.shared import Shared
 from shim.serve.upload import ClientGone, Upload
 
-# The keeper's, which come every 2 ms: a guest is rarely interrupted for longer by another process.
+# The keeper's, every 2 ms by then: a guest is rarely interrupted for longer by another process.
 _LOOKS = 3
 _GONE = select.POLLHUP | select.POLLERR
 
@@ -105,9 +105,14 @@ class Transaction:
 
         Of a guest whose header is still in its pipe, nobody knows: it may be.
         """
-        if self.exchange.answer is not None or self._download.header_in_body:
+        if self.has_answer:
             self._noticed += 1
         return self._noticed > _LOOKS
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether there may be something of the guest's to send."""
+        return self.exchange.answer is not None or self._download.header_in_body
 
     def send_courier(self) -> None:
         """Let another thread move the bytes from now on, unless somebody does already.
