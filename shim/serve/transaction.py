@@ -19,6 +19,7 @@ from shim.engine.http.exchange import Address, BodyError, Exchange, Request
 from shim.engine.http.fields import Field
 from shim.serve.channels import Channel
 from shim.serve.download import Broken
+from shim.serve.once import Once
 from shim.serve.request import BadRequest, Message, RequestReader
 from shim.serve.response import Framing
 from shim.serve.shared import Shared
@@ -50,11 +51,11 @@ class Transaction:
         self._called = False
         self._stop_status = 504
         self._claim = threading.Lock()
-        self._done = threading.Event()
+        self._done = Once()
         self._wake = -1
         self._upload: Upload | None = None
         self._sink = channel.open_sink()
-        self._sink_opened = threading.Event()
+        self._sink_opened = Once()
         body = None
         if message.complete:
             body = b"".join(message.chunks)
