@@ -18,7 +18,16 @@ _WORLD = f"package tandem:bench;\nworld proxy {{ include wasi:http/proxy@{_WIT_V
 
 
 def javascript() -> Path:
-    """A component that answers `fetch` events, 13 MB."""
+    """A component that answers `fetch` events, 13 MB: one of them in an instance's life."""
+    return _javascript("http-js", "app.js")
+
+
+def javascript_handler() -> Path:
+    """A component that exports the handler itself, which may be called again."""
+    return _javascript("http-js-handler", "raw.js")
+
+
+def _javascript(name: str, source: str) -> Path:
     tools = _tools()
 
     def build(target: Path) -> None:
@@ -27,13 +36,13 @@ def javascript() -> Path:
         command: list[str | Path] = [
             "node",
             script,
-            _SOURCES / "app.js",
+            _SOURCES / source,
             tools / "interfaces",
             target,
         ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
-    return guests.made("http-js", _recipe("app.js", "build.mjs", "npm.lock"), ".wasm", build)
+    return guests.made(name, _recipe(source, "build.mjs", "npm.lock"), ".wasm", build)
 
 
 def python() -> Path:

@@ -74,14 +74,14 @@ def confine_worker(filters: Sequence[bytes], parent: int, kernel: Kernel = LINUX
     Raises:
         JailError: the parent has died, or the container's profile allows no further filter.
     """
-    _die_with(parent, kernel, "the supervisor")
     try:
+        _die_with(parent, kernel, "the supervisor")
         for program in (guard_program(os.getpid()), *filters):
             kernel.load_filter(program)
     except OSError as error:
         raise JailError(
-            "the seccomp profile of the container (linux.seccomp) must allow seccomp and prctl"
-            f" where there are several workers: {error.strerror}"
+            "the seccomp profile of the container (linux.seccomp) must allow prctl where there are"
+            f" several workers: {error.strerror}"
         ) from error
 
 

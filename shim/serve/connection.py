@@ -35,6 +35,8 @@ class Connection:
             shared.tally.received,
         )
         connection.setblocking(False)  # noqa: FBT003 (the socket API's)
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -140,9 +142,7 @@ class Connection:
             self.idle = not begun
             if self._shared.draining and self.idle and not self.is_late:
                 return None
-            poll = select.poll()
-            poll.register(self._socket, select.POLLIN)
-            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            if not self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 if begun:
                     raise BadRequest(408, "the header takes too long")
                 return None

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from shim.serve.transaction import Transaction
 
 _TICK_S = 0.002
+# As long as no guest has begun its answer: most are done before anybody has to look.
+_FIRST_TICK_S = 0.005
 # Until then nobody looks whether the client of a guest without an answer is still there.
 _PATIENCE_S = 0.05
-_AWAKE_TICKS = 50
+_AWAKE_TICKS = 20
 # how often somebody looks for instances that have stayed and are not needed
 _IDLE_LOOK_S = 1.0
 # A guest looks for interruptions all the time, unless it waits in the host.
@@ -121,7 +123,7 @@ class Shared:
         connection.close()
 
     def _keep(self) -> None:
-        quiet, looked = 0, time.monotonic()
+        quiet, looked, answers = 0, time.monotonic(), False
         while True:
             if quiet > _AWAKE_TICKS:
                 self._asleep = True
@@ -130,10 +132,10 @@ class Shared:
                 self._asleep = False
                 self._busy.clear()
                 quiet = 0
-            time.sleep(_TICK_S)
+            time.sleep(_TICK_S if answers else _FIRST_TICK_S)
             quiet = 0 if self._flight else quiet + 1
             now = time.monotonic()
-            self._look(now)
+            answers = self._look(now)
             if now > looked + _IDLE_LOOK_S:
                 looked = now
                 self._end_idle()
@@ -148,11 +150,14 @@ class Shared:
     def _end_idle(self) -> bool:
         return self.channels.end_idle(time.monotonic() - self.options.idle_timeout_s)
 
-    def _look(self, now: float) -> None:
+    def _look(self, now: float) -> bool:
+        """Look after every guest in flight; whether one of them has begun an answer."""
         limit = self.options.timeout_s
+        answers = False
         stuck = 0
         for transaction in tuple(self._flight):
             age = now - transaction.began
+            answers = answers or transaction.has_answer
             if transaction.is_waiting() or age > _PATIENCE_S:
                 # Without a thread for it, the guest's own one does the work in the end.
                 with contextlib.suppress(RuntimeError):
@@ -166,3 +171,4 @@ class Shared:
                 " limit: the server ends, to be started anew"
             )
             os._exit(EXIT_STATUS_STUCK)
+        return answers

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from shim.cgroup import locate
+from shim.cgroup.update import update
+from shim.oci.spec import Resources
 from tests.support import http_guest
 from tests.support.http_server import Serving, ask, body_of, get, read_until, serving
 from tests.support.waiting import wait_for
@@ -158,7 +161,8 @@ def test_a_signal_drains_all(two: Serving) -> None:
 def test_a_signal_to_all_drains_all(two: Serving) -> None:
     """As Kill with `all` sends it: init first."""
     for pid in (two.pid, *workers_of(two)):
-        os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
     assert two.wait() == 0
     assert "takes its place" not in two.log
 
@@ -191,6 +195,27 @@ def test_a_worker_is_replaced_as_often_as_it_takes(two: Serving) -> None:
         until_there_are(two, 2)
     assert body_of(two.get("/a")) == b"ok\n"
     assert two.log.count("takes its place") == 2
+
+
+def test_the_pids_limit_is_named_and_the_others_serve(two: Serving) -> None:
+    group = locate(f"/tandem-test-{os.getpid()}-workers", systemd=False)
+    group.create(Resources(pids_limit=1))
+    try:
+        group.adopt(two.pid)
+        gone, stays = workers_of(two)
+        os.kill(gone, signal.SIGKILL)
+        two.wait_for_log(
+            "worker 0 cannot be made: Resource temporarily unavailable: the pids limit"
+        )
+        for _ in range(5):
+            assert body_of(two.get("/a")) == b"ok\n"
+        assert workers_of(two) == [stays]
+        update(group, Resources(pids_limit=100))
+        until_there_are(two, 2)
+        assert two.end() == 0
+    finally:
+        group.kill()
+        group.remove()
 
 
 def test_the_crash_of_the_only_process_ends_the_container(tmp_path: Path) -> None:
