@@ -76,7 +76,9 @@ def test_it_answers_while_every_guest_is_busy(server: Serving) -> None:
     """Both guests of this server wait for their bodies."""
     busy = [server.connect() for _ in range(2)]
     for connection in busy:
-        connection.sendall(b"POST /e HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\n")
+        connection.sendall(b"POST /e HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\nx")
+    for connection in busy:
+        read_until(connection, b"x")
     with server.connect() as waiting:
         waiting.sendall(b"GET /a HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
         waiting.settimeout(0.3)
@@ -86,8 +88,8 @@ def test_it_answers_while_every_guest_is_busy(server: Serving) -> None:
             assert server.get(PATH).startswith(b"HTTP/1.1 200 ")
         waiting.settimeout(20)
         for connection in busy:
-            connection.sendall(b"x")
-            read_until(connection, b"x")
+            connection.sendall(b"y")
+            read_until(connection, b"y")
             connection.close()
         assert read_all(waiting).endswith(b"ok\n")
 
