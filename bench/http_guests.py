@@ -13,8 +13,13 @@ _SOURCES = Path(__file__).parent / "guests" / "http"
 
 
 def javascript() -> Path:
-    """A component that answers `fetch` events, 13 MB."""
+    """A component that answers `fetch` events, 13 MB: one of them in an instance's life."""
     return web_guests.javascript(_SOURCES / "app.js")
+
+
+def javascript_handler() -> Path:
+    """A component that exports the handler itself, which may be called again."""
+    return web_guests.javascript(_SOURCES / "raw.js")
 
 
 def python() -> Path:

@@ -12,6 +12,7 @@ import socket
 import termios
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,7 +21,7 @@ from shim.engine.cgi.handlers import Handler
 from shim.engine.run import Instance, Program
 from shim.errdefs import InternalError
 from shim.instance.messages import ADOPTED, START, Failed, Forked, Message, Ready, encode
-from shim.jail import JailPlan, drop_inherited, enter
+from shim.jail import JailPlan, confine_worker, drop_inherited, enter
 from shim.kernel.constants import CLONE_NEWPID, PR_SET_PDEATHSIG
 from shim.kernel.libc import LINUX
 
@@ -84,7 +85,8 @@ def _load(spec: InstanceSpec) -> "Instance | Server | None":
     # Here and nowhere else, because it brings threads, which no process that forks may have.
     from shim.serve.server import Server  # noqa: PLC0415
 
-    return Server.load(spec.program, spec.http, spec.cgi)
+    confine = partial(confine_worker, spec.plan.worker_filters)
+    return Server.load(spec.program, spec.http, spec.cgi, confine)
 
 
 def _become_own_process(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int]) -> None:

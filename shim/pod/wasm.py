@@ -29,7 +29,7 @@ from shim.instance.child import InstanceSpec
 from shim.instance.hooks import Hooks, check_hooks
 from shim.instance.init import WasmInit
 from shim.instance.process import WasmProcess
-from shim.jail import JailPlan, build_exec_plan, build_plan
+from shim.jail import JailPlan, build_exec_plan, build_plan, with_workers
 from shim.kernel import constants as c
 from shim.oci.spec import Process, Spec
 from shim.outbound.policy import Policy, policy_of
@@ -250,8 +250,9 @@ class WasmInstances:
             # A component that answers by itself is no CGI program, whatever its pod's others are.
             cgi = None
         if answers or cgi is not None:
-            annotations = jail.container.spec.annotations
-            http, env = http_options(self._node.config.http, annotations, env)
+            container = jail.container.spec
+            defaults, annotations = self._node.config.http, container.annotations
+            http, env = http_options(defaults, annotations, env, container.resources)
         program = Program(
             artefact=artefact.path,
             kind=artefact.kind,
@@ -266,7 +267,7 @@ class WasmInstances:
         spec = InstanceSpec(
             engine=self._node.engine,
             program=program,
-            plan=jail.plan,
+            plan=with_workers(jail.plan) if http and http.workers > 1 else jail.plan,
             cgroup_procs=cgroup.procs_files(),
             terminal=isinstance(streams, Terminal),
             namespace_fds=jail.namespace_fds,

@@ -35,6 +35,8 @@ class Connection:
             shared.tally.received,
         )
         connection.setblocking(False)  # noqa: FBT003 (the socket API's)
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -90,19 +92,25 @@ class Connection:
             status, fields = 405, [(b"allow", b"GET, HEAD")]
         goes_on = message.complete and message.keep_alive and not self._shared.draining
         data = plain_answer(status, keep_alive=goes_on, head_only=is_head, fields=fields)
-        # A client that has no room for a few bytes has not read its earlier answers.
-        sent = self._socket.send(data)
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            sent = self._socket.send(data)
         self._shared.tally.sent(sent)
-        goes_on = goes_on and sent == len(data)
-        if not goes_on:
+        if sent < len(data):
+            # It does not read its answers, which the kernel would keep for long.
+            self._shared.reset(self._socket)
+            self._socket.close()
+        elif not goes_on:
             self._shared.hang_up(self._socket, unread=not message.complete)
-        return goes_on
+        return goes_on and sent == len(data)
 
     def _answer(self, message: Message) -> bool:
         tally = self._shared.tally
         message.began = time.monotonic()
         tally.began()
-        channel = self._shared.channels.acquire(_QUEUE_S)
+        # An instance that has stayed gets no body: see `shim.engine.http.pool`.
+        whole = message.complete and not any(message.chunks)
+        channel = self._shared.channels.acquire(_QUEUE_S, with_instance=whole)
         if channel is None:
             seconds = time.monotonic() - message.began
             tally.answered(message.method, 503, seconds, "concurrency")
@@ -134,9 +142,7 @@ class Connection:
             self.idle = not begun
             if self._shared.draining and self.idle and not self.is_late:
                 return None
-            poll = select.poll()
-            poll.register(self._socket, select.POLLIN)
-            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            if not self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 if begun:
                     raise BadRequest(408, "the header takes too long")
                 return None

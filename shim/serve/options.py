@@ -3,6 +3,7 @@
 Rules: pure; decided before any fork, so that whoever creates the container hears of a mistake.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 from shim.config import Http
 from shim.errdefs import InvalidArgumentError
+from shim.oci.spec import Resources
 
 PREFIX = "io.containerd.tandem.v1/http-"
 # What runwasi's users set, and what the wasmtime command takes; the guest does not see them.
@@ -21,7 +23,18 @@ _MAX_PORT = 65535
 _GOOD_PATH = re.compile(r"/[\w.~!$&'()*+,;=:@/-]{0,200}", re.ASCII).fullmatch
 _MAX_NUMBER = 1 << 40
 # What costs something before the container's limits hold, or before there is a request.
-_MAXIMA = {"backlog": 65535, "concurrency": 1024, "connections": 65535, "max_header_bytes": 1 << 20}
+_MAXIMA = {
+    "backlog": 65535,
+    "concurrency": 1024,
+    "connections": 65535,
+    "max_header_bytes": 1 << 20,
+    # what a guest does not give back to wasmtime nobody can count
+    "reuse": 1_000_000,
+    "workers": 256,
+}
+_MAX_IN_FLIGHT = 4096
+# the kernel's, where a container names only a quota: sched-bwc.rst
+_CPU_PERIOD_US = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +51,15 @@ class Address:
 
 
 def http_options(
-    defaults: Http, annotations: Mapping[str, str], env: tuple[str, ...]
+    defaults: Http, annotations: Mapping[str, str], env: tuple[str, ...], resources: Resources
 ) -> tuple[Http, tuple[str, ...]]:
     """The options of one container, and its variables without those that were meant for us.
 
     Each key of the file's `[http]` is an annotation as well: `max_header_bytes` is
     `io.containerd.tandem.v1/http-max-header-bytes`. An annotation wins over a variable. Keys that
     are off by default are switched off by an annotation without text, or by `false`.
+    Where nobody says how many workers, there are as many as `resources` lets run at once, but no
+    more than the node has processors, and one without a limit.
 
     Raises:
         InvalidArgumentError: a value is none that the key can have.
@@ -61,14 +76,24 @@ def http_options(
             if key not in {field.name for field in fields(Http)}:
                 raise InvalidArgumentError(f"annotation {name} is not known")
             options = _changed(options, key, value, f"annotation {name}")
+    options = replace(options, workers=options.workers or _workers_for(resources))
+    _check(options)
+    kept = tuple(entry for entry in env if entry.partition("=")[0] not in _VARIABLES)
+    return options, kept
+
+
+def _check(options: Http) -> None:
     for key in ("listen", "metrics", "health"):
         if value := getattr(options, key):
             _PARSERS[key](value, f"[http] {key}")
     for key, most in _MAXIMA.items():
         if getattr(options, key) > most:
             raise InvalidArgumentError(f"[http] {key}, or the pod's, is more than {most}")
-    kept = tuple(entry for entry in env if entry.partition("=")[0] not in _VARIABLES)
-    return options, kept
+    if options.workers * options.concurrency > _MAX_IN_FLIGHT:
+        raise InvalidArgumentError(
+            f"[http] workers ({options.workers}) times concurrency ({options.concurrency}), or the"
+            f" pod's, is more than {_MAX_IN_FLIGHT}"
+        )
 
 
 def is_metered(defaults: Http, annotations: Mapping[str, str]) -> bool:
@@ -81,6 +106,11 @@ def is_metered(defaults: Http, annotations: Mapping[str, str]) -> bool:
     if name not in annotations:
         return defaults.fuel > 0
     return _changed(defaults, "fuel", annotations[name], f"annotation {name}").fuel > 0
+
+
+def _workers_for(resources: Resources) -> int:
+    quota, period = resources.cpu_quota_us or 0, resources.cpu_period_us or _CPU_PERIOD_US
+    return max(1, min(-(-quota // period), os.cpu_count() or 1))
 
 
 def parse_address(text: str, where: str) -> Address:

@@ -19,12 +19,13 @@ from shim.engine.http.exchange import Address, BodyError, Exchange, Request
 from shim.engine.http.fields import Field
 from shim.serve.channels import Channel
 from shim.serve.download import Broken
+from shim.serve.once import Once
 from shim.serve.request import BadRequest, Message, RequestReader
 from shim.serve.response import Framing
 from shim.serve.shared import Shared
 from shim.serve.upload import ClientGone, Upload
 
-# The keeper's, which come every 2 ms: a guest is rarely interrupted for longer by another process.
+# The keeper's, every 2 ms by then: a guest is rarely interrupted for longer by another process.
 _LOOKS = 3
 _GONE = select.POLLHUP | select.POLLERR
 
@@ -52,11 +53,11 @@ class Transaction:
         self._over: str | None = None
         self._counted_bytes = 0
         self._claim = threading.Lock()
-        self._done = threading.Event()
+        self._done = Once()
         self._wake = -1
         self._upload: Upload | None = None
         self._sink = channel.open_sink()
-        self._sink_opened = threading.Event()
+        self._sink_opened = Once()
         body = None
         if message.complete:
             body = b"".join(message.chunks)
@@ -72,7 +73,7 @@ class Transaction:
             sink=channel.sink,
             protocol=b"HTTP/1.1" if message.is_http_1_1 else b"HTTP/1.0",
         )
-        self.exchange = Exchange(request, self)
+        self.exchange = Exchange(request, self, channel)
         self._download = shared.download(
             connection, message, self.exchange, self._sink, shared.options, self._log
         )
@@ -109,9 +110,14 @@ class Transaction:
 
         Of a guest whose header is still in its pipe, nobody knows: it may be.
         """
-        if self.exchange.answer is not None or self._download.header_in_body:
+        if self.has_answer:
             self._noticed += 1
         return self._noticed > _LOOKS
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether there may be something of the guest's to send."""
+        return self.exchange.answer is not None or self._download.header_in_body
 
     def send_courier(self) -> None:
         """Let another thread move the bytes from now on, unless somebody does already.

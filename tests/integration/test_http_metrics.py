@@ -214,15 +214,6 @@ def test_clients_that_send_no_request_keep_nobody_out(server: Serving) -> None:
         connection.close()
 
 
-def test_a_client_that_does_not_read(server: Serving) -> None:
-    with connect(server) as greedy:
-        greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-        greedy.sendall(ASK)
-        for _ in range(5):
-            assert numbers(server)
-        assert server.get("/a").endswith(b"ok\n")
-
-
 @pytest.mark.parametrize("bad", [b"\0\1\2", b"GET /metrics HTTP/1.1\r\n" + b"a" * 50_000])
 def test_bytes_that_are_no_request(server: Serving, bad: bytes) -> None:
     with connect(server) as connection:
@@ -310,3 +301,47 @@ def _count_and_answer(report: Any, listener: socket.socket, number: int, told: i
         signal.pause()
     finally:
         os._exit(1)
+
+
+def test_workers_are_counted_together(tmp_path: Path) -> None:
+    """And one that is killed takes no number along, but what it had open."""
+    with measured(tmp_path, http_guest.component(), workers=2) as server:
+        found = numbers(server)
+        while found.pop("tandem_http_workers_started_total") < 2:
+            found = numbers(server)
+        for _ in range(30):
+            assert server.get("/a").startswith(b"HTTP/1.1 200 ")
+        assert answers_of(wait_for(server, is_over(30))) == {("GET", "2xx"): 30}
+        with server.connect() as busy:
+            busy.sendall(b"POST /e HTTP/1.1\r\nhost: h\r\ncontent-length: 4\r\n\r\nfi")
+            read_until(busy, b"fi")
+            workers = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+            for worker in workers:
+                os.kill(int(worker), signal.SIGKILL)
+        found = wait_for(server, lambda found: is_over(30)(found) and has_started(found, 4))
+        assert answers_of(found) == {("GET", "2xx"): 30}
+        assert server.get("/a").startswith(b"HTTP/1.1 200 ")
+        assert server.end() == 0
+
+
+def has_started(found: Samples, count: int) -> bool:
+    return Samples(found).pop("tandem_http_workers_started_total") == count
+
+
+def test_an_instance_that_stays_is_one(tmp_path: Path) -> None:
+    with measured(tmp_path, http_guest.component(), reuse=5) as server:
+        for _ in range(10):
+            assert server.get("/a").startswith(b"HTTP/1.1 200 ")
+        count = "tandem_http_request_duration_seconds_count"
+        found = wait_for(server, lambda found: Samples(found).pop(count) == 10)
+        # The next request may come before the instance is free.
+        assert 2 <= found.pop("tandem_http_instances_made_total") < 10
+
+
+def test_fuel_is_each_requests_own(tmp_path: Path) -> None:
+    """Also where the instance stays."""
+    with measured(tmp_path, http_guest.component(), reuse=1000, fuel=500) as server:
+        for _ in range(50):
+            assert server.get("/a").startswith(b"HTTP/1.1 200 ")
+        found = numbers(server)
+        assert found.pop("tandem_http_instances_made_total") < 5

@@ -10,6 +10,7 @@ from shim.engine.cgi.routes import ANNOTATION as CGI
 from shim.engine.cgi.routes import cgi_route
 from shim.errdefs import InvalidArgumentError
 from shim.oci.choose import MODULE_ANNOTATION
+from shim.oci.spec import Resources
 from shim.outbound.policy import ANNOTATION as OUTBOUND
 from shim.outbound.policy import policy_of
 from shim.serve.options import PREFIX as HTTP
@@ -24,7 +25,7 @@ STORES = (f"{PREFIX}config.", f"{PREFIX}config-directory", f"{PREFIX}keyvalue.")
 
 def understood(annotations: dict[str, str]) -> list[str]:
     """Have the shim's own readers read annotations; return those that none of them reads."""
-    http_options(Http(), annotations, ())
+    http_options(Http(), annotations, (), Resources())
     guest_options(annotations, 1 << 20)
     policy_of(annotations, Outbound().block, Outbound().default)
     cgi_route(annotations)

@@ -71,6 +71,7 @@ TESTED_IN = {
     "shim/engine/http/linker.py": "tests/integration/test_http.py",
     "shim/engine/http/native.py": "tests/integration/test_http.py",
     "shim/engine/http/outgoing.py": "tests/integration/test_http_outgoing.py",
+    "shim/engine/http/pool.py": "tests/integration/test_http_reuse.py",
     "shim/engine/http/service.py": "tests/integration/test_http.py",
     "shim/engine/http/types.py": "tests/integration/test_http.py",
     "shim/engine/linkers.py": "tests/integration/test_engine.py",

@@ -1,6 +1,7 @@
 """Serves a component in a forked process, as an instance does, and talks to it in raw bytes."""
 
 import contextlib
+import faulthandler
 import os
 import re
 import select
@@ -9,6 +10,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from shim.config import Http
 from shim.engine.cgi.handlers import Handler
 from shim.engine.cgi.routes import Route
 from shim.engine.code import code_for
+from shim.jail import confine_worker
 from shim.outbound.policy import OPEN, Policy
 from shim.stores.options import NOTHING_GIVEN, GuestOptions
 from tests.support import engine_runs
@@ -117,6 +120,27 @@ def body_of(answer: bytes) -> bytes:
         whole, body = whole + body[: int(size, 16)], body[int(size, 16) + 2 :]
 
 
+def get(path: str) -> bytes:
+    """A request on a connection that goes on."""
+    return b"GET %s HTTP/1.1\r\nhost: h\r\n\r\n" % path.encode()
+
+
+def ask(connection: socket.socket, request: bytes) -> bytes:
+    """The body of the answer, on a connection that may go on; empty where the guest failed."""
+    connection.sendall(request)
+    answer = read_until(connection, b"\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b"transfer-encoding: chunked" in head:
+        while not body.endswith(b"0\r\n\r\n"):
+            body += connection.recv(1 << 16)
+        body = body_of(head + b"\r\n\r\n" + body)
+    else:
+        length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+        while len(body) < length:
+            body += connection.recv(1 << 16)
+    return body if head.startswith(b"HTTP/1.1 200") else b""
+
+
 @contextlib.contextmanager
 def serving(
     folder: Path,
@@ -176,9 +200,11 @@ def _be_server(
         for number in (signal.SIGINT, signal.SIGALRM, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         os.environ["TOKIO_WORKER_THREADS"] = "1"
+        # pytest's, which would tell of crashes that are meant
+        faulthandler.disable()
         from shim.serve.server import Server
 
-        server = Server.load(program, options, cgi)
+        server = Server.load(program, options, cgi, partial(confine_worker, ()))
         if root:
             os.chroot(root)
         server.prepare()

@@ -91,6 +91,7 @@ class CgiService:
         number = next(self._numbers)
         store = n.store_new(self._engine_at, number, None)
         LIVE[number] = exchange
+        made = False
         try:
             context = n.store_context(store)
             try:
@@ -102,7 +103,7 @@ class CgiService:
                 # It is made as a part of its run, of which nobody tells the time.
                 if self.census is not None:
                     self.census.made()
-                exchange.is_made = True
+                made = True
                 exchange.trap = guest.run(context, exchange)
             except wasmtime.WasmtimeError as error:
                 exchange.trap = reason_of(error)
@@ -116,7 +117,7 @@ class CgiService:
             guest.forget(number)
             del LIVE[number]
             n.store_delete(store)
-            if exchange.is_made and self.census is not None:
+            if made and self.census is not None:
                 self.census.gone()
 
     def tick(self) -> None:

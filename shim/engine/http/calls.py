@@ -121,6 +121,11 @@ class Calls:
         self._spent: list[tuple[int, Relay | None]] = []
         self._relays: list[Relay] = []
 
+    @property
+    def held(self) -> int:
+        """How many requests the guest holds, or has let go of lately, of MAX_REQUESTS."""
+        return self._numbers - len(self._free)
+
     def new(self) -> Call:
         """A request that is not sent yet.
 
@@ -224,7 +229,7 @@ class Calls:
         return relay.answer_trailers or None
 
     def close(self) -> None:
-        """The guest has ended, and its requests with it."""
+        """The guest has ended or answered, and its requests end with that."""
         for relay in self._relays:
             relay.aborted = True
 

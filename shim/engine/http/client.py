@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from shim.engine.http.calls import Outbound
 
 _NO_REQUEST = Request(b"", b"", None, (), None, b"", b"")
-_NOBODY: Any = SimpleNamespace(stop=None)
+_NOBODY: Any = SimpleNamespace(stop=None, living=None)
 
 
 def outbound_of(
@@ -62,7 +62,7 @@ def check_http(imports: Mapping[str, Any], engine: wasmtime.Engine) -> bool:
 def begin(context: int, outbound: "Outbound | None") -> None:
     """Let the one guest of this process, whose store has this context, use wasi:http, and where
     there is `outbound`, make requests."""
-    LIVE[n.context_data(context)] = exchange = Exchange(_NO_REQUEST, _NOBODY)
+    LIVE[n.context_data(context)] = exchange = Exchange(_NO_REQUEST, _NOBODY, _NOBODY)
     exchange.scratch.context = context
     if outbound is not None:
         exchange.calls = outbound.calls(context, lambda: False)
