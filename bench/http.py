@@ -40,8 +40,12 @@ _REUSE = 1000
 _CASES = (
     ("javascript", http_guests.javascript, 1),
     ("python", http_guests.python, 1),
-    (f"javascript handler, {_REUSE} per instance of ours", http_guests.javascript_handler, _REUSE),
-    (f"python, {_REUSE} per instance of ours", http_guests.python, _REUSE),
+    (
+        f"javascript handler, up to {_REUSE} per instance of ours",
+        http_guests.javascript_handler,
+        _REUSE,
+    ),
+    (f"python, up to {_REUSE} per instance of ours", http_guests.python, _REUSE),
 )
 _ANNOTATION = "io.containerd.tandem.v1/http-reuse"
 

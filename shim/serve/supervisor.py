@@ -130,17 +130,12 @@ class Supervisor:
 
     def _collect(self) -> bool:
         """Notice the workers that have ended; whether any are left."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return False
-            if not pid:
-                return True
-            for index, place in enumerate(self._places):
-                if place.pid == pid:
-                    place.pid = 0
-                    self._ended(index, place, pid, os.waitstatus_to_exitcode(status))
+        for index, place in enumerate(self._places):
+            pid, status = os.waitpid(place.pid, os.WNOHANG) if place.pid else (0, 0)
+            if pid:
+                place.pid = 0
+                self._ended(index, place, pid, os.waitstatus_to_exitcode(status))
+        return any(place.pid for place in self._places)
 
     def _ended(self, index: int, place: _Place, pid: int, code: int) -> None:
         if self._stopping:

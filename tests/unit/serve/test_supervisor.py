@@ -49,7 +49,7 @@ def run(work: Work, monkeypatch: pytest.MonkeyPatch, count: int = 2) -> tuple[in
     [
         (3, 3, "ended with status 3; another takes its place"),
         (0, 125, "ended with status 0; another takes its place"),
-        (-14, 142, "was killed by signal 14 (Alarm clock); another takes its place"),
+        (-12, 140, "was killed by signal 12 (User defined signal 2); another takes its place"),
         (-9, 137, "(Killed), by the memory limit or by somebody outside; another takes its place"),
     ],
 )
