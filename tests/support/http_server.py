@@ -1,7 +1,6 @@
 """Serves a component in a forked process, as an instance does, and talks to it in raw bytes."""
 
 import contextlib
-import faulthandler
 import os
 import re
 import select
@@ -200,8 +199,6 @@ def _be_server(
         for number in (signal.SIGINT, signal.SIGALRM, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         os.environ["TOKIO_WORKER_THREADS"] = "1"
-        # pytest's, which would tell of crashes that are meant
-        faulthandler.disable()
         from shim.serve.server import Server
 
         server = Server.load(program, options, cgi, partial(confine_worker, ()))
