@@ -3,7 +3,8 @@
 Rules: one buffer for each thread; what is returned is a copy, as long as what has come. One thread
 trims, and sleeps while nobody asks. malloc(3) returns memory of its own accord only from the top of
 an arena, and has an arena for each few threads: with a new buffer for each read and 50 connections
-at full load, a server that uses 20 MB keeps 200 MB within minutes, and would grow on.
+at full load, a server that uses 20 MB keeps 200 MB within minutes, and would grow on. What
+stays are malloc's caches, some 100 KiB for each thread, full after a few 100,000 requests.
 """
 
 import ctypes
