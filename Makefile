@@ -28,24 +28,24 @@ lock: $(VENV)/.ready ## write requirements.lock anew from pyproject.toml
 	  --no-emit-trusted-host --no-emit-find-links --allow-unsafe --strip-extras --output-file requirements.lock pyproject.toml
 
 .PHONY: protos check-protos
-protos: $(VENV)/.ready ## generate shim/api and tests/support/api from proto/
+protos: $(VENV)/.ready ## generate shim/api, runtimeclass/api and tests/support/api from proto/
 	cd proto && find . -name '*.proto' | sort | xargs ../$(BIN)/python -m grpc_tools.protoc -I . \
 	  --python_out=.. --plugin=protoc-gen-mypy=../$(BIN)/protoc-gen-mypy --mypy_out=quiet:..
 
 check-protos: protos ## the generated code is what proto/ says
-	git diff --exit-code --stat -- shim/api tests/support/api
+	git diff --exit-code --stat -- shim/api runtimeclass/api tests/support/api
 
 .PHONY: fmt check
 fmt: $(VENV)/.ready ## format
-	$(BIN)/ruff format shim tests bench demo
-	$(BIN)/ruff check --fix shim tests bench demo
+	$(BIN)/ruff format shim runtimeclass tests bench demo
+	$(BIN)/ruff check --fix shim runtimeclass tests bench demo
 
 check: $(VENV)/.ready ## ruff, mypy strict, import directions, spelling
-	$(BIN)/ruff format --check shim tests bench demo
-	$(BIN)/ruff check shim tests bench demo
+	$(BIN)/ruff format --check shim runtimeclass tests bench demo
+	$(BIN)/ruff check shim runtimeclass tests bench demo
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell shim tests bench demo docs README.md CHANGELOG.md
+	$(BIN)/codespell shim runtimeclass tests bench demo docs README.md CHANGELOG.md
 
 # One process each: a process that has spoken gRPC must not fork, and many of the first ones fork.
 .PHONY: test test-unit test-conformance test-cri test-artifacts

@@ -1,0 +1,69 @@
+"""Puts Tandem on a node and takes it off again: `python -m runtimeclass.installer STAGE`.
+
+Stages, each of them idempotent, and resumed by the same call after any interruption:
+
+    check       says what `install` would do and what is in its way; changes nothing
+    install     copies the bundle, offers the handler `tandem` to containerd, starts tandemd,
+                restarts containerd if it must, proves that a guest runs, labels the node;
+                --stay: then waits for SIGTERM, which removes nothing
+    verify      proves the same of an installation that is there, changes nothing
+    uninstall   takes all of it back; refuses while pods of Tandem's run, or waits (--wait)
+
+The last line on stdout says how it ended, and so does /dev/termination-log where that is there;
+stderr has the events, a line each. The exit statuses are those of `errors.STATUSES`:
+
+    0 it worked                      5 the node does not let us write, or has no room: rolled back
+    1 a fault of the installer's     6 containerd did not take the change: rolled back
+    2 wrong command line             7 rolling back failed, too: the text says what to do by hand
+    3 the node is not one that we    8 pods of Tandem's run, nothing was removed
+      can change, nothing changed    9 no guest runs: rolled back (`verify`: nothing changed)
+    4 the bundle is not whole,      10 installed and proved, but the node could not be labelled
+      nothing changed               11 another installer is at work
+                                   143 ended by SIGTERM between two steps; the next call goes on
+
+What it reads and writes. All paths are below --root, where the node's root directory is seen (the
+DaemonSet mounts only these, by hostPath, at the same places below /host):
+
+    read    /proc                    containerd's command line (that of any user may be read) and
+                                     which versions' files are in use; needs no hostPID, only the
+                                     node's /proc, and works without it on layouts with one place
+    read    containerd's socket      CRI and containerd's own gRPC; the directory is mounted, since
+                                     a restart makes the socket anew: /run/containerd, or /run/k3s,
+                                     /run/k0s, /var/snap/microk8s/common/run
+    read    /run/systemd/private     systemd's own D-Bus, else /run/dbus/system_bus_socket: reloads
+                                     units, restarts containerd's and tandemd's. Mount the
+                                     directory /run/systemd. Not needed with --restart command
+    write   /opt/tandem              VERSION (the bundle), `current` (a link), install (our state)
+    write   containerd's config      one directory: /etc/containerd, or
+                                     /var/lib/rancher/{k3s,rke2}/agent/etc/containerd, or
+                                     /etc/k0s/containerd.d (and /etc/k0s, read), or
+                                     /var/snap/microk8s/current/args
+    write   /usr/local/bin           one link, containerd-shim-tandem-v1, where containerd looks for
+                                     it; not needed where that is read-only (see `layouts`)
+    write   /etc/systemd/system      tandemd.service and its link in multi-user.target.wants
+    write   /etc/tandem              config.toml only if there is none and --config gives one;
+                                     handler.toml only for containerd 1.6 with systemd cgroups
+    write   /run/tandem              only `uninstall`; read before: whose pods run
+    write   /var/lib/tandem          only `uninstall`: the cache of compiled modules
+
+A directory that is itself a mount of the container stays behind, empty, and the summary says so;
+where its parent is mounted (the uninstall Job), it goes, too. User 0 of the host, no capability, no
+privileged mode, no hostPID, hostNetwork or hostIPC; neither nsenter nor chroot. The API server is
+asked for one thing: PATCH of the label on the own node (NODE_NAME, the service account's token).
+
+State, in /opt/tandem/install, mode 0700, every file replaced by rename and synced:
+
+    journal.json    {"format": 1,
+                     "version": the version that was installed and proved last, or null,
+                     "stage": "install" | "uninstall" | null, what is under way or broke off,
+                     "target": the version that `stage` is about,
+                     "changes": [{"path", "kind": "file" | "link" | "directory",
+                                  "before": null | {"backup", "mode", "uid", "gid"} | {"link"},
+                                  "after": {"sha256"} | {"link"} | {}}, ...]}
+    backup/NAME     what a changed file was before, byte for byte
+    proof/          the root directory of the guest that proves that guests run
+    lock            held (flock) while an installer works
+
+A change stands in the journal before it is made. So whatever is interrupted, a path is either as
+`before` says, or as `after` says, or somebody else's: then only our part of it is taken out.
+"""
