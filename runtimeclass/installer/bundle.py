@@ -34,17 +34,21 @@ _SPARE_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle as its manifest describes it; `name` is what its copy is called on the node."""
+    """A bundle as its manifest, whose SHA-256 is `digest`, describes it."""
 
     directory: Path
     version: str
     files: Mapping[str, Mapping[str, Any]]
     digest: str
 
-    @property
-    def name(self) -> str:
-        """The version, and which of its builds."""
-        return f"{self.version}-{self.digest[:8]}"
+    def name_on(self, host: Host) -> str:
+        """What its copy is called on the node: the version, unless another build has that name."""
+        try:
+            there = host.path(f"{TOP}/{self.version}/{MANIFEST}").read_bytes()
+        except OSError:
+            return self.version
+        same = hashlib.sha256(there).hexdigest() == self.digest
+        return self.version if same else f"{self.version}-{self.digest[:8]}"
 
 
 def own_bundle() -> Path:
@@ -107,7 +111,7 @@ def faults(bundle: Bundle, directory: Path) -> str:
 
 
 def copy_bundle(bundle: Bundle, path: Path, files: Files) -> None:
-    """Copy it to the node, whole or not at all; nothing is done where it is there.
+    """Copy it to the node, whole or not at all.
 
     Raises:
         BundleError: the bundle is not as its manifest says.

@@ -14,7 +14,8 @@ from runtimeclass.installer.files import Content, Files
 from runtimeclass.installer.host import Host
 from runtimeclass.installer.journal import Change, Journal, Kind, State
 
-Cut = Callable[[bytes], bytes | None]
+# Of a file's path and bytes: the bytes without our part, None where they have none.
+Cut = Callable[[str, bytes], bytes | None]
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ class Changes:
         who = f"{change.path} was changed by somebody else"
         if cut is None or not isinstance(found, Content):
             return [f"{who}, and is left as it is"]
-        rest = cut(found.data)
+        rest = cut(change.path, found.data)
         if rest is None:
             return [f"{who}, and nothing of ours is in it any more"]
         path = self.host.path(change.path)

@@ -67,7 +67,7 @@ class Cri:
         return self._channel
 
     def version(self) -> tuple[int, ...]:
-        """containerd's version.
+        """Containerd's version.
 
         Raises:
             NodeError: it does not answer, is not containerd, or is older than 1.6.

@@ -56,10 +56,12 @@ class Change:
 
 @dataclass(slots=True)
 class Operation:
-    """What is under way: `install` or `uninstall` of `version`, and what was true before it."""
+    """What is under way: `install` or `uninstall` of `version`, whether containerd has yet to be
+    restarted for it, and what was true before it."""
 
     stage: str
     version: str
+    restart: bool = False
     undo: dict[str, Change] = field(default_factory=dict)
     changes: dict[str, Change] = field(default_factory=dict)
 
@@ -91,7 +93,7 @@ class Journal:
         if self.operation is not None:
             self.operation.stage, self.operation.version = stage, version
         else:
-            self.operation = Operation(stage, version, {}, dict(self.changes))
+            self.operation = Operation(stage, version, changes=dict(self.changes))
         self.save()
 
     def record(self, change: Change, content: Content | str | None) -> None:
@@ -147,6 +149,7 @@ class Journal:
             and {
                 "stage": operation.stage,
                 "version": operation.version,
+                "restart": operation.restart,
                 "undo": [asdict(each) for each in operation.undo.values()],
                 "changes": [asdict(each) for each in operation.changes.values()],
             },
@@ -195,6 +198,7 @@ class Journal:
             self.operation = Operation(
                 operation["stage"],
                 operation["version"],
+                operation["restart"],
                 _changes(operation["undo"]),
                 _changes(operation["changes"]),
             )

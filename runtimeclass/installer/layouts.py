@@ -35,7 +35,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The containerd of this node; `pid` is 0 where its process is not seen."""
+    """The containerd of this node; `pid` is 0 where its process was not seen."""
 
     layout: Layout
     config: str
@@ -118,6 +118,14 @@ def find_place(host: Host, options: Options) -> Place:
             " it, or name its socket (--containerd-socket)"
         )
     return alive[0]
+
+
+def running_pid(host: Host, place: Place) -> int:
+    """The process of this containerd now; 0 where it is not to be seen."""
+    for each in _running(host):
+        if (each.config, each.socket) == (place.config, place.socket):
+            return each.pid
+    return 0
 
 
 def _named(host: Host, options: Options) -> Place:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STAGES = ("check", "install", "verify", "uninstall")
-RESTARTS = ("auto", "systemd", "signal", "none")
+RESTARTS = ("systemd", "signal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Options:
     config: Path | None = None
     containerd_config: str = ""
     containerd_socket: str = ""
-    restart: str = "auto"
+    restart: str = "systemd"
     restart_command: tuple[str, ...] = ()
     timeout_s: float = 60.0
     wait_s: float = 0.0
@@ -73,9 +73,9 @@ def _add(stage: argparse.ArgumentParser, name: str, env: Mapping[str, str]) -> N
         )  # fmt: skip
     if name in {"install", "uninstall"}:
         stage.add_argument(
-            "--restart", choices=RESTARTS, default="auto",
-            help="how containerd is restarted: by its unit (auto: systemd's where systemd is), by"
-            " SIGTERM to it, whose starter starts it anew, or not at all",
+            "--restart", choices=RESTARTS, default="systemd",
+            help="how containerd is restarted: by systemd, or by SIGTERM to it, if whoever started"
+            " it starts it anew (default: systemd)",
         )  # fmt: skip
         stage.add_argument(
             "--restart-command", default="", metavar="COMMAND",

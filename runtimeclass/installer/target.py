@@ -14,6 +14,7 @@ from runtimeclass.installer.errors import NodeError
 from runtimeclass.installer.host import Host
 from runtimeclass.installer.layouts import Place
 from runtimeclass.installer.toml_edit import (
+    HANDLER,
     PLUGINS,
     Handler,
     block,
@@ -101,10 +102,18 @@ def cut_handler(path: str, data: bytes) -> bytes | None:
     return None if cut is None else cut.encode()
 
 
+def has_handler(path: str, data: bytes) -> bool:
+    """Whether a file of containerd's configuration has a runtime of our name, whoever's it is."""
+    text = data.decode(errors="replace")
+    if path.endswith(".tmpl"):
+        return f".runtimes.{HANDLER}]" in text
+    return without_handler(text, path) is not None
+
+
 def _after_block(text: str) -> str:
     lines = text.splitlines(keepends=True)
     for index, line in enumerate(lines[2:], 2):
-        if (line.startswith("[") and ".runtimes.tandem" not in line) or line.startswith("{{"):
+        if (line.startswith("[") and f".runtimes.{HANDLER}" not in line) or line.startswith("{{"):
             return "".join(lines[index:])
     return ""
 
@@ -135,7 +144,7 @@ def _rancher(
         return Target(path, template, why)
     rest = cut_handler(path, template.encode())
     given = template if rest is None else rest.decode()
-    if ".runtimes.tandem]" in given:
+    if f".runtimes.{HANDLER}]" in given:
         raise NodeError(f"{path} has a runtime tandem that is not ours: take it out first")
     return Target(path, f"{given.rstrip()}\n\n{ours}", why)
 
