@@ -71,7 +71,7 @@ def _add(stage: argparse.ArgumentParser, name: str, env: Mapping[str, str]) -> N
             "--bundle", type=Path, metavar="DIR",
             help="the bundle to install (default: the one that this program is in)",
         )  # fmt: skip
-    if name in {"install", "uninstall"}:
+    if name != "verify":
         stage.add_argument(
             "--restart", choices=RESTARTS, default="systemd",
             help="how containerd is restarted: by systemd, or by SIGTERM to it, if whoever started"
@@ -81,6 +81,7 @@ def _add(stage: argparse.ArgumentParser, name: str, env: Mapping[str, str]) -> N
             "--restart-command", default="", metavar="COMMAND",
             help="restart containerd by this command instead (no shell)",
         )  # fmt: skip
+    if name in {"install", "uninstall"}:
         stage.add_argument(
             "--node", default=env.get("NODE_NAME", ""), metavar="NAME",
             help="the node to label; none, or no API server: no label (default: $NODE_NAME)",

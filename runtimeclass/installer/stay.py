@@ -18,7 +18,7 @@ def stay() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
     argv = waiting_command(Path("/proc/self/cmdline").read_bytes(), sys.orig_argv)
     try:
-        os.execv(argv[0], argv)
+        os.execv(argv[0], argv)  # noqa: S606 (the own program)
     except OSError:
         signal.sigwait(_WAITED_FOR)
         sys.exit(0)
