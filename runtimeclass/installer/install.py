@@ -33,7 +33,7 @@ from runtimeclass.installer.pods import find_pods
 from runtimeclass.installer.proof import prove
 from runtimeclass.installer.steps import Runner, Step
 from runtimeclass.installer.toml_edit import HANDLER
-from runtimeclass.installer.unit import install_unit, undo_unit
+from runtimeclass.installer.unit import daemon_runs, install_unit, undo_unit
 
 _CONFIG = "/etc/tandem/config.toml"
 
@@ -223,7 +223,7 @@ def _prune(node: Node, state: State, current: str) -> list[str]:
     """Remove the bundles that nothing runs from; those that cannot be removed wait for the next
     time."""
     used = in_use(node.host)
-    if used is None and find_pods(node.host, node.cri):
+    if used is None and (daemon_runs(node.host) or find_pods(node.host, node.cri)):
         return []
     removed = []
     for name in versions(node.host):

@@ -83,13 +83,13 @@ class Systemd:
             raise HostError(f"{unit} does not stop: see systemctl status {unit}")
         self._call("ResetFailedUnit", "s", unit, missing_ok=True)
 
-    def wait_active(self, unit: str) -> None:
-        """Wait until a unit is active.
+    def wait_active(self, unit: str, or_else: Callable[[], bool]) -> None:
+        """Wait until a unit is active, or something else that does for it is true.
 
         Raises:
-            HostError: it is not within 30 s.
+            HostError: neither is within 30 s.
         """
-        if not self._wait(unit, lambda state: state == "active"):
+        if not self._wait(unit, lambda state: state == "active" or or_else()):
             state = self.state(unit) or "not there"
             raise HostError(f"{unit} is {state}: see systemctl status {unit}, journalctl -u {unit}")
 

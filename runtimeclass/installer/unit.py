@@ -5,12 +5,14 @@ unit names the bundle's directory, not `current`, so that what runs says which b
 """
 
 import contextlib
+import fcntl
 import os
 import signal
 import time
 
 from runtimeclass.installer.bundle import TOP
 from runtimeclass.installer.changes import Changes
+from runtimeclass.installer.errors import HostError
 from runtimeclass.installer.files import Content
 from runtimeclass.installer.host import Host
 from runtimeclass.installer.systemd import Systemd, has_systemd
@@ -46,14 +48,15 @@ WantedBy=multi-user.target
 
 
 def install_unit(changes: Changes, name: str) -> str:
-    """Have tandemd of the bundle `name` running; what was done, in words.
+    """Have tandemd of the bundle `name` running, or none; what was done, in words.
 
     Raises:
-        HostError: systemd refuses, or it does not start.
+        HostError: systemd refuses, or it does not start; or another one cannot be ended.
     """
     host = changes.host
     if not has_systemd(host):
-        end_daemon(host)
+        if not _runs_from(host, name):
+            end_daemon(host)
         return "no systemd here: the first pod starts tandemd"
     text = TEXT.format(directory=f"{TOP}/{name}")
     written = changes.file(_PATH, Content(text.encode()), STEP)
@@ -61,9 +64,12 @@ def install_unit(changes: Changes, name: str) -> str:
     with Systemd(host) as systemd:
         if written or systemd.state(UNIT) != "active":
             systemd.reload()
-            end_daemon(host)
+            systemd.stop(UNIT)
+            if not _runs_from(host, name):
+                end_daemon(host)
             systemd.restart(UNIT)
-        systemd.wait_active(UNIT)
+        # A pod that started in between has brought one up, whose end the unit awaits.
+        systemd.wait_active(UNIT, lambda: _runs_from(host, name))
     return f"{UNIT} runs {TOP}/{name}"
 
 
@@ -73,7 +79,11 @@ def undo_unit(changes: Changes) -> list[str]:
 
 
 def remove_unit(changes: Changes) -> list[str]:
-    """For good: no unit, no daemon."""
+    """For good: no unit, no daemon.
+
+    Raises:
+        HostError: systemd refuses, or a daemon cannot be ended.
+    """
     host = changes.host
     if has_systemd(host):
         with Systemd(host) as systemd:
@@ -84,44 +94,70 @@ def remove_unit(changes: Changes) -> list[str]:
 def _back(changes: Changes, remarks: list[str]) -> list[str]:
     host = changes.host
     there = host.exists(_PATH)
-    if has_systemd(host):
-        with Systemd(host) as systemd:
-            if not there:
-                systemd.stop(UNIT)
-            systemd.reload()
-            if there:
-                systemd.restart(UNIT)
-    if not there and not end_daemon(host):
-        remarks.append("tandemd still runs, and cannot be ended from in here: kill it on the node")
+    if not has_systemd(host):
+        end_daemon(host)
+        return remarks
+    with Systemd(host) as systemd:
+        systemd.stop(UNIT)
+        systemd.reload()
+        end_daemon(host)
+        if there:
+            systemd.restart(UNIT)
     return remarks
 
 
-def end_daemon(host: Host) -> bool:
-    """End the daemon of the run directory, if one runs; whether none does any more.
-
-    From a container with pids of its own it cannot be told which process it is.
-    """
+def daemon_runs(host: Host) -> bool:
+    """Whether a daemon has the run directory: it holds the lock for life."""
     try:
-        pid = int(host.path(f"{RUN}/tandemd.pid").read_text())
-    except (OSError, ValueError):
-        return True
-    if not _runs(host, pid):
-        return True
-    if not _sees_pids(host):
-        return False
-    with contextlib.suppress(OSError):
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + _END_S
-    while _runs(host, pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not _runs(host, pid)
-
-
-def _runs(host: Host, pid: int) -> bool:
-    try:
-        return b"tandemd" in host.path(f"/proc/{pid}/cmdline").read_bytes()
+        fd = os.open(host.path(f"{RUN}/tandemd.lock"), os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def end_daemon(host: Host) -> None:
+    """End the daemon of the run directory, if one runs.
+
+    Raises:
+        HostError: it cannot be told from in here which process it is, or it does not end.
+    """
+    if not daemon_runs(host):
+        return
+    pid = _pid(host)
+    if _sees_pids(host) and pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _END_S
+    while daemon_runs(host):
+        if time.monotonic() > deadline or not _sees_pids(host):
+            raise HostError(
+                f"tandemd runs as process {pid} of the node, and cannot be ended from in here: end"
+                " it there (kill; pods live on), or let this container see the node's processes"
+                " (hostPID), then call again"
+            )
+        time.sleep(0.05)
+
+
+def _pid(host: Host) -> int:
+    try:
+        return int(host.path(f"{RUN}/tandemd.pid").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _runs_from(host: Host, name: str) -> bool:
+    """Whether a daemon runs, and is that of this bundle."""
+    try:
+        line = host.path(f"/proc/{_pid(host)}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return daemon_runs(host) and f"{TOP}/{name}/".encode() in line
 
 
 def _sees_pids(host: Host) -> bool:

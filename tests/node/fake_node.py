@@ -46,6 +46,7 @@ oom_score = 0
 """
 BOUND = ("/etc", "/opt", "/run", "/usr/local/bin", "/var/lib")
 _COPIED = ("passwd", "group", "hosts", "nsswitch.conf", "ld.so.cache", "ssl")
+_INSTALLER = (sys.executable, "-m", "runtimeclass.installer")
 _LOOP = """\
 cd /
 while :; do
@@ -178,16 +179,20 @@ class FakeNode:
     def installer(
         self, stage: str, *arguments: str | Path, timeout: float = 300.0
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a stage of the installer on this node, from the checkout."""
-        argv = [sys.executable, "-m", "runtimeclass.installer", *self.arguments(stage, *arguments)]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+        """Run a stage of the installer on the node itself, from the checkout."""
+        given = [*_INSTALLER, stage, *map(str, arguments)]
+        if stage != "verify" and "--restart-command" not in given:
+            given += ["--restart", "signal"]
+        return _run(self.room.command(given), timeout)
 
-    def arguments(self, stage: str, *arguments: str | Path) -> list[str]:
-        """The installer's command line for this node."""
-        given = [stage, "--root", str(self.root), *map(str, arguments)]
-        if stage in {"check", "install", "uninstall"} and "--restart-command" not in given:
+    def installer_outside(
+        self, stage: str, *arguments: str | Path, timeout: float = 300.0
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run it as in a container: the node's root lies elsewhere, its processes are not seen."""
+        given = [*_INSTALLER, stage, "--root", str(self.root), *map(str, arguments)]
+        if stage != "verify":
             given += ["--restart-command", self.restart_command]
-        return given
+        return _run(given, timeout)
 
     def pod(self, name: str, handler: str = "tandem") -> Pod:
         """A pod, to be used in a with statement."""
@@ -245,3 +250,7 @@ class FakeNode:
         words = " ".join(f"'{word}'" for word in kill)
         script.write_text(f"#!/bin/sh\nexec {words}\n")
         script.chmod(0o755)
+
+
+def _run(argv: Sequence[str], timeout: float) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
