@@ -176,6 +176,12 @@ def versions(host: Host) -> list[str]:
     )  # fmt: skip
 
 
+def leftovers(host: Host) -> list[str]:
+    """What a kill left of a copy that was being made, or of one that was being removed."""
+    top = host.path(TOP)
+    return sorted(each.name for each in top.glob(".*")) if top.is_dir() else []
+
+
 def in_use(host: Host) -> set[str] | None:
     """The bundles from which processes of the node's run; None where its /proc is not to be seen.
 

@@ -99,6 +99,7 @@ class Changes:
 
     def _revert_file(self, change: Change, cut: Cut | None) -> list[str]:
         path = self.host.path(change.path)
+        self.files.sweep(path)
         found = self.files.read(path)
         state = State.of(found)
         if state == change.before or (state.is_nothing and change.before.is_nothing):

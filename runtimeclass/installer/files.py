@@ -109,6 +109,12 @@ class Files:
                 path.unlink()
                 _sync_directory(path.parent)
 
+    def sweep(self, path: Path) -> None:
+        """Remove what a kill left beside a file that was about to be written."""
+        new = path.with_name(f".{path.name}{NEW}")
+        with told("remove", new), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            new.unlink()
+
     def make_directory(self, path: Path, mode: int = 0o755) -> None:
         """Make one directory, whose parent is there."""
         with told("make", path):

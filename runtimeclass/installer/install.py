@@ -18,6 +18,7 @@ from runtimeclass.installer.bundle import (
     copy_bundle,
     faults,
     in_use,
+    leftovers,
     own_bundle,
     read_bundle,
     versions,
@@ -222,6 +223,8 @@ def _handler_config(node: Node) -> bytes:
 def _prune(node: Node, state: State, current: str) -> list[str]:
     """Remove the bundles that nothing runs from; those that cannot be removed wait for the next
     time."""
+    for name in leftovers(node.host):
+        node.files.remove_tree(node.host.path(f"{TOP}/{name}"))
     used = in_use(node.host)
     if used is None and (daemon_runs(node.host) or find_pods(node.host, node.cri)):
         return []

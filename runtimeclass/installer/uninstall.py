@@ -7,7 +7,7 @@ again; none is taken back, since the same call goes on from where it broke off.
 
 import time
 
-from runtimeclass.installer.bundle import SHIM, TOP, versions
+from runtimeclass.installer.bundle import SHIM, TOP, leftovers, versions
 from runtimeclass.installer.errors import PodsRunError
 from runtimeclass.installer.handler import STEP, HandlerStep
 from runtimeclass.installer.label import Labels
@@ -100,6 +100,6 @@ def _empty(node: Node, directories: tuple[str, ...]) -> list[str]:
 
 def _remove_bundles(node: Node, state: State) -> list[str]:
     remarks = state.changes.restore("bundle")
-    for name in versions(node.host):
+    for name in (*versions(node.host), *leftovers(node.host)):
         node.files.remove_tree(node.host.path(f"{TOP}/{name}"))
     return remarks
