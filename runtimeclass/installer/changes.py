@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from runtimeclass.installer.errors import HostError
 from runtimeclass.installer.files import Content, Files
 from runtimeclass.installer.host import Host
-from runtimeclass.installer.journal import Change, Journal, Kind, State
+from runtimeclass.installer.journal import Change, Journal, State
 
 # Of a file's path and bytes: the bytes without our part, None where they have none.
 Cut = Callable[[str, bytes], bytes | None]
@@ -26,13 +26,21 @@ class Changes:
     files: Files
     journal: Journal
 
-    def file(self, path: str, content: Content, step: str) -> bool:
-        """Put a file there, and its directories; whether anything had to be done."""
+    def file(self, path: str, content: Content, step: str, cut: Cut | None = None) -> bool:
+        """Put a file there, and its directories; whether anything had to be done.
+
+        `cut` takes our part out of what somebody else changed since we put it in.
+        """
         found = self.files.read(self.host.path(path))
         if found == content:
             return False
         self._parents(path, step)
-        self._record(path, "file", step, found, State.of(content))
+        pristine = None
+        if cut and isinstance(found, Content) and not self.journal.knows(path, State.of(found)):
+            rest = cut(path, found.data)
+            pristine = None if rest is None else Content(rest, found.mode, found.owner)
+        change = Change(path, "file", step, State.of(found), (State.of(content),))
+        self.journal.record(change, found, pristine)
         self.files.write(self.host.path(path), content)
         return True
 
@@ -42,7 +50,8 @@ class Changes:
         if found == target:
             return False
         self._parents(path, step)
-        self._record(path, "link", step, found, State(target=target))
+        change = Change(path, "link", step, State.of(found), (State(target=target),))
+        self.journal.record(change, found)
         self.files.link(self.host.path(path), target)
         return True
 
@@ -50,7 +59,7 @@ class Changes:
         """Note a directory that is about to be filled with what is ours alone."""
         self._parents(path, step)
         if not self.host.path(path).exists():
-            self._record(path, "tree", step, None, State())
+            self.journal.record(Change(path, "tree", step), None)
 
     def _parents(self, path: str, step: str) -> None:
         missing: list[str] = []
@@ -59,14 +68,8 @@ class Changes:
             missing.append(parent)
             parent = os.path.dirname(parent)  # noqa: PTH120
         for directory in reversed(missing):
-            self._record(directory, "directory", step, None, State())
+            self.journal.record(Change(directory, "directory", step), None)
             self.files.make_directory(self.host.path(directory))
-
-    def _record(
-        self, path: str, kind: Kind, step: str, found: Content | str | None, after: State
-    ) -> None:
-        states = () if after.is_nothing else (after,)
-        self.journal.record(Change(path, kind, step, State.of(found), states), found)
 
     def undo(self, step: str, cut: Cut | None = None) -> list[str]:
         """Take back what this step did in the operation under way; remarks for the reader."""

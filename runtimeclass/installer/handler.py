@@ -163,7 +163,8 @@ class HandlerStep:
     def _write(self, path: str, text: str) -> None:
         found = self._changes.files.read(self._node.host.path(path))
         given = found if isinstance(found, Content) else Content(b"")
-        self._changes.file(path, Content(text.encode(), given.mode, given.owner), STEP)
+        content = Content(text.encode(), given.mode, given.owner)
+        self._changes.file(path, content, STEP, cut_handler)
 
     def _is_k0s(self, target: Target) -> bool:
         source = self._node.place.layout.source

@@ -5,6 +5,7 @@ there before its name, and the label comes after the proof. What fails is taken 
 proved and cannot be labelled, or whose predecessors cannot be removed, is not.
 """
 
+import contextlib
 import tomllib
 
 import tomlkit
@@ -95,7 +96,10 @@ def install(node: Node, state: State, runner: Runner) -> str:
     steps = [*_steps(node, state, bundle, name), Step("commit", commit)]
     runner.run(steps, give_up)
     labels.set()
-    removed = _prune(node, state, name)
+    removed: list[str] = []
+    # What cannot be removed now can be the next time.
+    with contextlib.suppress(HostError):
+        _prune(node, state, name, removed)
     return (
         f"tandem {bundle.version} is installed"
         + (f" in place of {before}" if before not in {"", name} else "")
@@ -220,22 +224,19 @@ def _handler_config(node: Node) -> bytes:
     return tomlkit.dumps({"linux": {**linux, "systemd_cgroup": True}}).encode()
 
 
-def _prune(node: Node, state: State, current: str) -> list[str]:
-    """Remove the bundles that nothing runs from; those that cannot be removed wait for the next
-    time."""
+def _prune(node: Node, state: State, current: str, removed: list[str]) -> None:
+    """Remove the bundles that nothing runs from, and say which were.
+
+    Raises:
+        HostError: one cannot be removed.
+    """
     for name in leftovers(node.host):
         node.files.remove_tree(node.host.path(f"{TOP}/{name}"))
     used = in_use(node.host)
     if used is None and (daemon_runs(node.host) or find_pods(node.host, node.cri)):
-        return []
-    removed = []
+        return
     for name in versions(node.host):
-        if name == current or name in (used or set()):
-            continue
-        try:
+        if name != current and name not in (used or set()):
             node.files.remove_tree(node.host.path(f"{TOP}/{name}"))
-        except HostError:
-            continue
-        state.journal.forget(f"{TOP}/{name}")
-        removed.append(name)
-    return removed
+            state.journal.forget(f"{TOP}/{name}")
+            removed.append(name)

@@ -96,22 +96,33 @@ class Journal:
             self.operation = Operation(stage, version, changes=dict(self.changes))
         self.save()
 
-    def record(self, change: Change, content: Content | str | None) -> None:
-        """Note a change that is about to be made; `content` is what is there now."""
-        if isinstance(content, Content):
-            self._keep(content)
-        ledgers = [self.changes]
+    def record(
+        self, change: Change, found: Content | str | None, pristine: Content | None = None
+    ) -> None:
+        """Note a change that is about to be made.
+
+        Args:
+            change: the change.
+            found: what is there now.
+            pristine: that without our part, where somebody else changed it since we put that in:
+                what there is to go back to for good.
+        """
+        for content in (found, pristine):
+            if isinstance(content, Content):
+                self._keep(content)
+        self.changes[change.path] = _joined(
+            self.changes.get(change.path),
+            change if pristine is None else replace(change, before=State.of(pristine)),
+        )
         if self.operation is not None:
-            ledgers.append(self.operation.undo)
-        for ledger in ledgers:
-            known = ledger.get(change.path)
-            # Somebody else's version in between is what there is to go back to.
-            if known is not None and change.before in {known.before, *known.after}:
-                after = (*(each for each in known.after if each not in change.after), *change.after)
-                ledger[change.path] = replace(change, before=known.before, after=after)
-            else:
-                ledger[change.path] = change
+            undo = self.operation.undo
+            undo[change.path] = _joined(undo.get(change.path), change)
         self.save()
+
+    def knows(self, path: str, state: State) -> bool:
+        """Whether this path's state is one of ours, or the one before; True where none is known."""
+        known = self.changes.get(path)
+        return known is None or state in {known.before, *known.after}
 
     def forget(self, path: str) -> None:
         """A change was taken back for good."""
@@ -121,12 +132,21 @@ class Journal:
         self.save()
 
     def finish(self, version: str) -> None:
-        """The operation succeeded: `version` is installed, or nothing where it is empty."""
+        """The operation succeeded: `version` is installed, or nothing where it is empty.
+
+        Raises:
+            HostError: this cannot be written; the operation is still under way.
+        """
+        before = self.version, self.operation, self.changes
         self.version, self.operation = version, None
         self.changes = {
             path: replace(each, after=each.after[-1:]) for path, each in self.changes.items()
         }
-        self.save()
+        try:
+            self.save()
+        except HostError:
+            self.version, self.operation, self.changes = before
+            raise
 
     def abandon(self) -> None:
         """The operation was rolled back: what held before it holds."""
@@ -202,6 +222,15 @@ class Journal:
                 _changes(operation["undo"]),
                 _changes(operation["changes"]),
             )
+
+
+def _joined(known: Change | None, change: Change) -> Change:
+    """A change that follows a known one of the same path: one change, from before the first."""
+    if known is None or change.before not in {known.before, *known.after}:
+        # Somebody else's version in between is what there is to go back to.
+        return change
+    after = (*(each for each in known.after if each not in change.after), *change.after)
+    return replace(change, before=known.before, after=after)
 
 
 def _changes(listed: list[dict[str, Any]]) -> dict[str, Change]:

@@ -2,8 +2,9 @@
 
 Rules: each step may be done again at any time, and does nothing where it is done; each knows how to
 take back what it did in this operation. When one fails, it and those before it are taken back, last
-first. SIGTERM is heeded between steps, and while one waits; what was done then stays, for the next
-call to go on. `watch` hears of each step before it begins (the tests kill from there).
+first, up to one that cannot be: what it needs stays, too. SIGTERM is heeded between steps, and
+while one waits; what was done then stays, for the next call to go on. `watch` hears of each step
+before it begins (the tests kill from there).
 """
 
 from collections.abc import Callable, Sequence
@@ -85,18 +86,14 @@ class Runner:
                 raise InstallerError(f"step {step.name}: {error!r}") from error
 
     def _back(self, steps: Sequence[Step], cause: Exception) -> None:
-        failed: list[str] = []
         for step in reversed(steps):
             self._watch("undo", step.name)
             try:
                 for remark in step.undo():
                     _log.warning("remark", step=step.name, what=remark)
-            except Exception as error:  # noqa: BLE001 (the others are to be taken back, too)
-                failed.append(f"{step.name}: {error}")
-            else:
-                _log.info("taken back", step=step.name)
-        if failed:
-            raise RollbackError(
-                f"{cause}; and then could not be taken back: {'; '.join(failed)}; what the node was"
-                " before is in /opt/tandem/install (journal.json, backup)"
-            ) from cause
+            except Exception as error:  # noqa: BLE001 (told, with what it follows)
+                raise RollbackError(
+                    f"{cause}; and then the step {step.name} could not be taken back: {error}; what"
+                    " the node was before is in /opt/tandem/install (journal.json, backup)"
+                ) from cause
+            _log.info("taken back", step=step.name)
