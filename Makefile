@@ -77,6 +77,10 @@ test-conformance-grpc: setup ## the conformance suite against our shim, over gRP
 test-cgroup2: setup stacks ## what depends on the cgroup hierarchy, on a kernel with cgroup v2 alone
 	$(BIN)/python -m tests.stacks.cgroup2
 
+.PHONY: test-node
+test-node: setup stacks ## the installer on nodes with a real containerd 1.6, 1.7 and 2.1
+	for release in 1.6 1.7 2.1; do $(BIN)/python -m pytest tests/node --containerd $$release || exit 1; done
+
 .PHONY: demo
 demo: setup ## a pod with a Wasm and a Linux container, visibly working
 	$(BIN)/python -m demo

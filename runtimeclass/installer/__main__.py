@@ -1,83 +1,35 @@
 """`python -m runtimeclass.installer`, in a bundle `tandem-installer`: the command line.
 
 Rules: stdout has one line, how it ended, which is the container's termination message, too; stderr
-has the events. Whatever fails has a class of `errors`, whose status is the process's.
+has the events. Whatever fails has a class of `errors`, whose status is the process's. `stay` is
+done before anything is imported that is not needed for it.
 """
 
 import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import structlog
-
-from runtimeclass.installer import install as installing
-from runtimeclass.installer import uninstall as uninstalling
-from runtimeclass.installer.bundle import STATE
 from runtimeclass.installer.errors import InstallerError
-from runtimeclass.installer.files import Files
-from runtimeclass.installer.node import Node, State
-from runtimeclass.installer.options import Options, parse_options
+from runtimeclass.installer.options import parse_options
 from runtimeclass.installer.stay import stay
-from runtimeclass.installer.steps import Runner, Stop
 
 _TERMINATION_LOG = Path("/dev/termination-log")
 
 
-def main(
-    arguments: Sequence[str] | None = None,
-    env: Mapping[str, str] = os.environ,
-    files: Files | None = None,
-    make_runner: Callable[[Stop], Runner] = Runner,
-) -> int:
-    """Do one stage; returns the exit status.
-
-    `files` and `make_runner` are the tests', who watch from there.
-    """
+def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.environ) -> int:
+    """Do one stage; returns the exit status."""
     options = parse_options(sys.argv[1:] if arguments is None else arguments, env)
-    _log_to_stderr()
-    stop = Stop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop.request)
-    try:
-        summary = run(options, env, files or Files(), stop, make_runner(stop))
-    except InstallerError as error:
-        _tell(f"{options.stage} failed: {error}")
-        return error.status
-    _tell(summary)
-    if options.stay:
-        stop.heed()
+    if options.stage == "stay":
         stay()
-    return 0
+    import structlog
 
+    from runtimeclass.installer.call import run
+    from runtimeclass.installer.files import Files
+    from runtimeclass.installer.steps import Runner, Stop
 
-def run(options: Options, env: Mapping[str, str], files: Files, stop: Stop, runner: Runner) -> str:
-    """Do one stage; how it ended, in words.
-
-    Raises:
-        InstallerError: it failed.
-    """
-    node = Node.find(options, files, stop, env)
-    with node.cri:
-        match options.stage:
-            case "check":
-                return installing.check(node)
-            case "install":
-                with State(node.host, files) as state:
-                    return installing.install(node, state, runner)
-            case "verify":
-                if not node.host.exists(STATE):
-                    return installing.verify(node)
-                with State(node.host, files):
-                    return installing.verify(node)
-            case _:
-                with State(node.host, files) as state:
-                    return uninstalling.uninstall(node, state, runner)
-
-
-def _log_to_stderr() -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -86,6 +38,15 @@ def _log_to_stderr() -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    stop = Stop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop.request)
+    try:
+        _tell(run(options, env, Files(), stop, Runner(stop)))
+    except InstallerError as error:
+        _tell(f"{options.stage} failed: {error}")
+        return error.status
+    return 0
 
 
 def _tell(text: str) -> None:

@@ -6,6 +6,7 @@ fill the disk, from there). Every OSError becomes a HostError that names the pat
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -18,6 +19,14 @@ from runtimeclass.installer.errors import HostError
 
 NEW = ".tandem-new"
 OLD = ".tandem-old"
+
+_WAYS_OUT = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EROFS: "make it writable, or mount it",
+    errno.EACCES: "run as root",
+    errno.EPERM: "run as root, and where the file has another group, with CAP_CHOWN",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +190,7 @@ def told(act: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        way_out = {
-            28: "make room",  # ENOSPC
-            30: "make it writable, or mount it",  # EROFS
-            13: "run as root",  # EACCES
-        }.get(error.errno or 0, "look at the file system")
+        way_out = _WAYS_OUT.get(error.errno or 0, "look at the file system")
         text = f"cannot {act} {path}: {error.strerror or error}; {way_out}, then call again"
         raise HostError(text) from error
 

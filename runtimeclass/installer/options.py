@@ -1,4 +1,4 @@
-"""The command line, read: what the four stages may be told.
+"""The command line, read: what the stages may be told.
 
 Rules: no I/O but the environment that is handed in; every path but `bundle` and `config` is one of
 the node's, that is below `root`.
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-STAGES = ("check", "install", "verify", "uninstall")
+STAGES = ("check", "install", "verify", "uninstall", "stay")
 RESTARTS = ("systemd", "signal")
 
 
@@ -29,7 +29,6 @@ class Options:
     timeout_s: float = 60.0
     wait_s: float = 0.0
     node: str = ""
-    stay: bool = False
 
 
 def parse_options(arguments: Sequence[str], env: Mapping[str, str]) -> Options:
@@ -47,9 +46,12 @@ def parse_options(arguments: Sequence[str], env: Mapping[str, str]) -> Options:
         "install": "install or upgrade, prove that a guest runs, label the node",
         "verify": "prove that a guest runs",
         "uninstall": "take everything back",
+        "stay": "do nothing until SIGTERM, for a container that stays",
     }
     for name in STAGES:
-        _add(stages.add_parser(name, help=helps[name], description=f"{helps[name]}."), name, env)
+        stage = stages.add_parser(name, help=helps[name], description=f"{helps[name]}.")
+        if name != "stay":
+            _add(stage, name, env)
     given = vars(parser.parse_args(arguments))
     given["restart_command"] = tuple(shlex.split(given.get("restart_command") or ""))
     return Options(**given)
@@ -91,7 +93,6 @@ def _add(stage: argparse.ArgumentParser, name: str, env: Mapping[str, str]) -> N
             "--config", type=Path, metavar="FILE",
             help="a configuration of Tandem's for a node that has no /etc/tandem/config.toml",
         )  # fmt: skip
-        stage.add_argument("--stay", action="store_true", help="then wait for SIGTERM")
     if name == "uninstall":
         stage.add_argument(
             "--wait", dest="wait_s", type=float, default=0.0, metavar="SECONDS",

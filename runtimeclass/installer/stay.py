@@ -1,4 +1,4 @@
-"""What the installer's container does after its work: wait for SIGTERM, in next to no memory.
+"""The stage `stay`, for a container that stays: wait for SIGTERM, in next to no memory.
 
 Rules: the process becomes a Python that imports nothing of ours; SIGTERM is blocked before it does,
 so that one that comes in between is not lost, and as process 1 of a container it would be ignored.
@@ -8,17 +8,19 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 _WAITED_FOR = (signal.SIGTERM, signal.SIGINT)
 _CODE = f"import _signal; _signal.sigwait({{{', '.join(str(int(each)) for each in _WAITED_FOR)}}})"
 
 
-def stay() -> None:
-    """Wait until SIGTERM or SIGINT; the process then ends with 0. Does not return."""
+def stay() -> NoReturn:
+    """Wait until SIGTERM or SIGINT; the process then ends with 0."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
     argv = waiting_command(Path("/proc/self/cmdline").read_bytes(), sys.orig_argv)
     try:
-        os.execv(argv[0], argv)  # noqa: S606 (the own program)
+        # By its name alone the program may have been found in PATH.
+        os.execvp(argv[0], argv)  # noqa: S606 (the own program)
     except OSError:
         signal.sigwait(_WAITED_FOR)
         sys.exit(0)

@@ -15,8 +15,7 @@ from typing import Any, Self
 
 import pytest
 
-from runtimeclass.installer import __main__ as entry
-from runtimeclass.installer import install, node, restart
+from runtimeclass.installer import call, install, node, restart
 from runtimeclass.installer.cri import Sandbox
 from runtimeclass.installer.errors import NodeError, ProofError
 from runtimeclass.installer.files import Files
@@ -122,7 +121,7 @@ class FakeNode:
         stop = Stop()
         files = Files(before) if before else Files()
         runner = Runner(stop, watch) if watch else Runner(stop)
-        return entry.run(given, {}, files, stop, runner)
+        return call.run(given, {}, files, stop, runner)
 
     def works(self, version: str) -> None:
         """Assert that a restarted containerd would run pods of this version, or of none."""
