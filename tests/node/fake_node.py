@@ -2,8 +2,9 @@
 
 The room's /etc, /opt, /run, /usr/local/bin and /var/lib are the root's: what the installer puts
 below the root is where containerd, the shim and tandemd look for it, at the same paths as on a
-node. There is no systemd; a loop in the room starts containerd again whenever it ends, and
-`restart_command` has it end. Nothing stays when the with statement ends.
+node. A loop in the room starts containerd again whenever it ends, and `restart_command` has it end;
+or it is a unit of a real systemd, which is the first process of a namespace in the room. Nothing
+stays when the with statement ends.
 """
 
 import json
@@ -18,8 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.node.roots import CRI_3
 from tests.support import images
-from tests.support.containerd_config import CNI_PLUGINS, RELEASES, _pod_network
+from tests.support.containerd_config import CNI_PLUGINS, RELEASES, pod_network
 from tests.support.cri import Cri
 from tests.support.node import Room, Service, remove_cgroups
 from tests.support.pods import Pod
@@ -44,9 +46,36 @@ oom_score = 0
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
         runtime_type = "io.containerd.runc.v2"
 """
+CONFIG_3 = """\
+# containerd's configuration, written by a person.
+version = 3
+imports = ["/etc/containerd/conf.d/*.toml"]
+
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = "{pause}"
+[plugins."io.containerd.cri.v1.runtime"]
+  netns_mounts_under_state_dir = true
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.cri.v1.runtime".cni]
+    bin_dirs = ["{plugins}"]
+    conf_dir = "/etc/cni/net.d"
+  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+"""
 BOUND = ("/etc", "/opt", "/run", "/usr/local/bin", "/var/lib")
 _COPIED = ("passwd", "group", "hosts", "nsswitch.conf", "ld.so.cache", "ssl")
 _INSTALLER = (sys.executable, "-m", "runtimeclass.installer")
+_UNIT = """\
+[Service]
+ExecStart={containerd} --config {config}
+Environment=PATH={path}
+Restart=always
+RestartSec=100ms
+KillMode=process
+Delegate=yes
+"""
 _LOOP = """\
 cd /
 while :; do
@@ -61,10 +90,14 @@ done
 class FakeNode:
     """One node; `root` is what the installer is given as --root."""
 
-    def __init__(self, release: str, *, config: str = CONFIG_2, config_path: str = "") -> None:
+    def __init__(
+        self, release: str, *, config: str = "", config_path: str = "", systemd: bool = False
+    ) -> None:
         """Describe it: a key of RELEASES, containerd's configuration and where it lies."""
         self._release = RELEASES[release]
-        self._config = config.format(pause=images.PAUSE, plugins=CNI_PLUGINS)
+        self._systemd = systemd
+        form = CONFIG_3 if self._release.plugin == CRI_3 else CONFIG_2
+        self._config = (config or form).format(pause=images.PAUSE, plugins=CNI_PLUGINS)
         self.config_path = config_path or "/etc/containerd/config.toml"
         self.name = ""
         self.root = Path()
@@ -75,7 +108,8 @@ class FakeNode:
     def __enter__(self) -> Self:
         try:
             return self._start()
-        except BaseException:
+        except BaseException as error:
+            error.add_note(f"the end of containerd's log:\n{self.log_tail()}")
             self.stop()
             raise
 
@@ -121,6 +155,7 @@ class FakeNode:
         self.root = folder / "root"
         for name in (
             *BOUND,
+            "/etc/systemd/system",
             "/etc/cni/net.d",
             "/run/containerd",
             "/var/lib/cni",
@@ -135,7 +170,7 @@ class FakeNode:
                 shutil.copy(source, self.path(f"/etc/{name}"))
         self.config_file.parent.mkdir(parents=True)
         self.config_file.write_text(self._config)
-        network = json.dumps(_pod_network(Path("/run")))
+        network = json.dumps(pod_network(Path("/run")))
         self.path("/etc/cni/net.d/10-pods.conflist").write_text(network)
         self._room = Room()
         for name in BOUND:
@@ -151,16 +186,20 @@ class FakeNode:
 
     def start_containerd(self) -> None:
         """Start the loop that keeps containerd running, and wait for its CRI."""
-        loop = _LOOP.format(containerd=self._release.containerd, config=self.config_path)
-        environment = {"PATH": ":".join(map(str, self._path()))}
-        self._service = self.room.spawn(["sh", "-c", loop], environment, self.log_path)
+        path = ":".join(map(str, self._path()))
+        given = {"containerd": self._release.containerd, "config": self.config_path, "path": path}
+        argv: list[str | Path] = ["sh", "-c", _LOOP.format(**given)]
+        if self._systemd:
+            self.path("/etc/systemd/system/containerd.service").write_text(_UNIT.format(**given))
+            argv = [Path(__file__).with_name("systemd.sh"), self.name]
+        self._service = self.room.spawn(argv, {"PATH": path}, self.log_path)
         wait_for("containerd", self.cri.is_ready, 60, pause=0.1)
 
     def stop(self) -> None:
         """End everything, remove everything. Safe to call twice."""
         try:
             if self._cri is not None:
-                if self._service is not None:
+                if self._service is not None and self._cri.is_ready():
                     self.cri.remove_all_pods()
                 self._cri.close()
         finally:
@@ -181,9 +220,21 @@ class FakeNode:
     ) -> "subprocess.CompletedProcess[str]":
         """Run a stage of the installer on the node itself, from the checkout."""
         given = [*_INSTALLER, stage, *map(str, arguments)]
-        if stage != "verify" and "--restart-command" not in given:
+        if self._systemd:
+            return _run(self._beside_systemd(given), timeout)
+        if stage != "verify":
             given += ["--restart", "signal"]
         return _run(self.room.command(given), timeout)
+
+    def _beside_systemd(self, argv: list[str]) -> list[str]:
+        """The command line in systemd's namespaces, and, as in a container, in pids of its own."""
+        systemd = next(
+            each.host_pid
+            for each in self.room.processes()
+            if each.command[:1] == ("/usr/bin/systemd",)
+        )
+        entered = ["nsenter", f"--target={systemd}", "--mount", "--net", "--pid", "--"]
+        return [*entered, "unshare", "--pid", "--fork", *argv]
 
     def installer_outside(
         self, stage: str, *arguments: str | Path, timeout: float = 300.0
