@@ -7,6 +7,7 @@ or it is a unit of a real systemd, which is the first process of a namespace in 
 stays when the with statement ends.
 """
 
+import contextlib
 import json
 import secrets
 import shutil
@@ -211,9 +212,16 @@ class FakeNode:
                 self._room.close()
                 self._room = None
             if self.name:
-                remove_cgroups(self.name)
+                # systemd's processes end a moment after its namespace.
+                wait_for("end of the node's cgroups", self._no_cgroups)
                 shutil.rmtree(self.root.parent)
                 self.name = ""
+
+    def _no_cgroups(self) -> bool:
+        with contextlib.suppress(OSError):
+            remove_cgroups(self.name)
+            return True
+        return False
 
     def installer(
         self, stage: str, *arguments: str | Path, timeout: float = 300.0
