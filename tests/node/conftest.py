@@ -1,5 +1,7 @@
 """Bundles for all tests of a session, and nodes of each kind."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,3 +31,11 @@ def systemd_node(request: pytest.FixtureRequest) -> Iterator[FakeNode]:
     """A node whose containerd is systemd's."""
     with FakeNode(request.config.getoption("--containerd"), systemd=True) as made:
         yield made
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A path that is short enough for a socket's address."""
+    folder = Path(tempfile.mkdtemp(prefix="tdi-"))
+    yield folder / "s"
+    shutil.rmtree(folder)
