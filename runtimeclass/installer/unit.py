@@ -33,7 +33,6 @@ _POLL_S = 0.1
 TEXT = """\
 [Unit]
 Description=Tandem's node daemon, from which the shims of its pods are forked
-Documentation=file:{directory}/bundle.json
 StartLimitIntervalSec=0
 
 [Service]

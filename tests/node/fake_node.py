@@ -234,6 +234,19 @@ class FakeNode:
             given += ["--restart", "signal"]
         return _run(self.room.command(given), timeout)
 
+    def killed_installer(self, step: str, stage: str, *arguments: str | Path) -> int:
+        """Run it on the node until that step begins; its exit status, -9 where it was killed."""
+        given = [sys.executable, "-m", "tests.node.killed", step, stage, *map(str, arguments)]
+        done = _run(self.room.command([*given, "--restart", "signal"]), 120)
+        return -9 if done.returncode in {-9, 137} else done.returncode
+
+    def restart_containerd(self) -> None:
+        """End containerd, and wait until the loop has brought it up again."""
+        old = self.path("/run/containerd.pid").read_text()
+        subprocess.run([self.restart_command], check=True)
+        wait_for("new containerd", lambda: self.path("/run/containerd.pid").read_text() != old)
+        wait_for("containerd", self.cri.is_ready, 60, pause=0.1)
+
     def _beside_systemd(self, argv: list[str]) -> list[str]:
         """The command line in systemd's namespaces, and, as in a container, in pids of its own."""
         systemd = next(
