@@ -28,12 +28,12 @@ lock: $(VENV)/.ready ## write requirements.lock anew from pyproject.toml
 	  --no-emit-trusted-host --no-emit-find-links --allow-unsafe --strip-extras --output-file requirements.lock pyproject.toml
 
 .PHONY: protos check-protos
-protos: $(VENV)/.ready ## generate shim/api and tests/support/api from proto/
+protos: $(VENV)/.ready ## generate shim/api, runtimeclass/api and tests/support/api from proto/
 	cd proto && find . -name '*.proto' | sort | xargs ../$(BIN)/python -m grpc_tools.protoc -I . \
 	  --python_out=.. --plugin=protoc-gen-mypy=../$(BIN)/protoc-gen-mypy --mypy_out=quiet:..
 
 check-protos: protos ## the generated code is what proto/ says
-	git diff --exit-code --stat -- shim/api tests/support/api
+	git diff --exit-code --stat -- shim/api runtimeclass/api tests/support/api
 
 .PHONY: manifests
 manifests: $(VENV)/.ready ## write runtimeclass/*.yaml, kustomize bases and chart templates from runtimeclass/manifests
@@ -85,7 +85,7 @@ test-load: setup ## HTTP functions at full load for ten minutes (LOAD_SECONDS): 
 test-cgroup2: setup stacks ## what depends on the cgroup hierarchy, on a kernel with cgroup v2 alone
 	$(BIN)/python -m tests.stacks.cgroup2
 
-NODE_IMAGE = $(wildcard build/bundle/*-amd64.oci.tar)
+NODE_IMAGE = build/bundle/tandem-$(VERSION)-amd64.oci.tar
 # The first time, test-chart takes two minutes of processor time to build Helm, and test-cluster twelve for Kubernetes.
 .PHONY: test-chart test-cluster test-installed test-k8s
 test-chart: setup ## the Helm chart, by Helm itself
@@ -97,7 +97,7 @@ test-cluster: setup stacks ## the manifests and test-k8s in a Kubernetes of one 
 	tests/k8s/provision.sh cluster
 	$(BIN)/python -m pytest tests/k8s
 
-test-installed: setup stacks ## the same, by the real node image, from a node that has never heard of Tandem and back
+test-installed: setup stacks image ## the same, by the real node image, from a node that has never heard of Tandem and back
 	tests/k8s/provision.sh cluster
 	$(BIN)/python -m tests.k8s.installed $(NODE_IMAGE)
 
@@ -114,6 +114,9 @@ $(CHECKOV)/.ready:
 	$(PYTHON) -m venv $(CHECKOV)
 	$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/manifests/checkov.lock
 	touch $@
+.PHONY: test-node
+test-node: setup stacks ## the installer on nodes with a real containerd 1.6, 1.7 and 2.1
+	for release in 1.6 1.7 2.1; do $(BIN)/python -m pytest tests/node --containerd $$release || exit 1; done
 
 .PHONY: demo
 demo: setup ## a pod with a Wasm and a Linux container, visibly working
