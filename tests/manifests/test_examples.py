@@ -10,6 +10,7 @@ from shim.engine.cgi.routes import ANNOTATION as CGI
 from shim.engine.cgi.routes import cgi_route
 from shim.errdefs import InvalidArgumentError
 from shim.oci.choose import MODULE_ANNOTATION
+from shim.oci.modules import is_modules_file, parse_modules
 from shim.oci.spec import Resources
 from shim.outbound.policy import ANNOTATION as OUTBOUND
 from shim.outbound.policy import policy_of
@@ -54,6 +55,21 @@ def test_annotations_that_do_not_exist_are_found() -> None:
     assert understood(slips) == list(slips)
     with pytest.raises(InvalidArgumentError, match="http-timeouts is not known"):
         understood({f"{PREFIX}http-timeouts": "5"})
+
+
+def test_tables_of_modules_are_the_shims() -> None:
+    tables = {
+        name: text
+        for path in EXAMPLES
+        for each in of_file(path)
+        for name, text in each.get("data", {}).items()
+        if is_modules_file(name)
+    }
+    assert tables
+    for name, text in tables.items():
+        assert len(parse_modules(text.encode(), name)) > 1
+    commands = [box.get("command", [""])[0] for _, pod in PODS for box in pod["spec"]["containers"]]
+    assert sum(map(is_modules_file, commands)) == len(tables)
 
 
 @EACH_POD
