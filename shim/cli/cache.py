@@ -104,7 +104,8 @@ def warm(
 
     JSON, a list of: image, digest (of the module), kind, seconds, size, compiled.
     """
-    from shim.cli.loader import compile_limits, load_module, node_cache
+    from shim.aot.waiting import load_waiting
+    from shim.cli.loader import compile_limits, node_cache
     from shim.cli.warming import warm_image
 
     config = node_config()
@@ -118,7 +119,7 @@ def warm(
     for image in images:
         with waiting(f"compile {image}") as tick:
             began = time.monotonic()
-            load = partial(load_module, cache=cache, limits=limits, tick=tick)
+            load = partial(load_waiting, cache=cache, limits=limits, tick=tick)
             for loaded in warm_image(where, namespace, image, cache, load):
                 artefact = loaded.artefact
                 done.append(

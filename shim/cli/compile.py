@@ -25,7 +25,8 @@ def command(subject: str, output: str) -> None:
     JSON, a list of: name, digest (of the module), kind, seconds, size (of the artefact, in bytes),
     compiled (false where it was in the cache).
     """
-    from shim.cli.loader import compile_limits, load_module, node_cache
+    from shim.aot.waiting import load_waiting
+    from shim.cli.loader import compile_limits, node_cache
     from shim.images.source import BytesSource
 
     found = load_subject(subject, node_store)
@@ -38,7 +39,7 @@ def command(subject: str, output: str) -> None:
         source = BytesSource(module.binary, module.digest.removeprefix("sha256:"))
         began = time.monotonic()
         with waiting(f"compile {module.name}") as tick:
-            loaded = load_module(source, cache, limits, tick)
+            loaded = load_waiting(source, cache, limits, tick=tick)
         done.append(
             {
                 "name": module.name,

@@ -8,7 +8,6 @@ is only speed: a pod whose module is not ready yet waits for the same loader, or
 
 import os
 import select
-import signal
 import time
 from functools import partial
 from pathlib import Path
@@ -19,15 +18,15 @@ import structlog
 from shim.aot.cache import Cache
 from shim.aot.inventory import Which, prune
 from shim.aot.limits import CompileLimits
-from shim.aot.loader import run_loader
-from shim.aot.report import Loaded, modules_of, parse_report
+from shim.aot.report import Loaded, modules_of
 from shim.aot.source import ModuleSource
+from shim.aot.waiting import load_waiting
 from shim.config import Config
 from shim.content.alive import ask_alive
 from shim.content.named import NamedImageSource
 from shim.content.rootfs import RootfsSource
 from shim.content.source import Origin, Target
-from shim.errdefs import DeadlineExceededError, ShimError, UnavailableError
+from shim.errdefs import ShimError, UnavailableError
 from shim.oci.descriptors import Descriptor
 from shim.process.forking import fork
 from shim.watcher.listener import run_listener
@@ -35,8 +34,6 @@ from shim.watcher.wire import Image, LastLine, Look, decode_look
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _READ_BYTES = 64 << 10
-# The loader ends itself first, with better words.
-_GRACE_S = 5.0
 
 _log = structlog.get_logger()
 
@@ -126,29 +123,5 @@ class Watcher:
         )
 
     def _load(self, source: ModuleSource) -> Loaded:
-        report, writer = os.pipe2(os.O_CLOEXEC)
-        pid = fork()
-        if pid == 0:
-            alive = partial(ask_alive, self._address)
-            run_loader(source, self._cache, self._limits, writer, alive)
-        os.close(writer)
-        try:
-            output = _read_all(report, self._limits.total_s + _GRACE_S)
-        except DeadlineExceededError:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            raise
-        finally:
-            os.close(report)
-        return parse_report(os.waitpid(pid, 0)[1], output)
-
-
-def _read_all(fd: int, timeout_s: float) -> bytes:
-    chunks: list[bytes] = []
-    deadline = time.monotonic() + timeout_s
-    while select.select([fd], [], [], max(deadline - time.monotonic(), 0))[0]:
-        chunk = os.read(fd, _READ_BYTES)
-        if not chunk:
-            return b"".join(chunks)
-        chunks.append(chunk)
-    raise DeadlineExceededError(f"the loader of the module did not end within {timeout_s:g} s")
+        alive = partial(ask_alive, self._address)
+        return load_waiting(source, self._cache, self._limits, alive=alive)

@@ -14,6 +14,7 @@ TESTED_IN = {
     "shim/aot/limits.py": "tests/integration/test_aot_crowd.py",
     "shim/aot/loader.py": "tests/integration/test_aot_loader.py",
     "shim/aot/marks.py": "tests/unit/aot/test_cache.py",
+    "shim/aot/waiting.py": "tests/integration/test_tandem_compile.py",
     "shim/aot/priority.py": "tests/integration/test_cgroup_loader.py",
     "shim/cli/main.py": "tests/integration/test_run.py",
     "shim/cli/run.py": "tests/integration/test_run.py",
