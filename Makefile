@@ -89,6 +89,22 @@ demo: setup ## a pod with a Wasm and a Linux container, visibly working
 bench: setup ## compare with runc's shim, in interleaved pairs
 	$(BIN)/python -m bench
 
+# ARCH=arm64 needs Debian's gcc-aarch64-linux-gnu and libc6-dev-arm64-cross.
+ARCH ?= amd64
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+.PHONY: bundle image
+bundle: $(VENV)/.ready ## a directory that runs on any node of ARCH, with its own Python, in build/bundle
+	$(BIN)/python -m runtimeclass.bundle --arch $(ARCH)
+
+image: bundle ## the image of the installer, as an archive for `ctr images import`, in build/bundle
+	$(BIN)/python -m runtimeclass.bundle --arch $(ARCH) --image
+
+.PHONY: test-bundle
+test-bundle: setup image ## the bundle, moved away from here, on a root without a C library and in pods
+	$(BIN)/python -m pytest tests/bundle
+	$(BIN)/python -m pytest --shim-dir $(CURDIR)/build/bundle/tandem-$(VERSION)-$(ARCH)/bin \
+	  tests/cri/test_mixed_pod.py tests/cri/test_http.py tests/cri/test_interfaces.py tests/cri/test_exec_wasm.py
+
 .PHONY: clean
 clean: ## remove what the targets above made in this folder
 	rm -rf $(VENV) .cache build

@@ -1,4 +1,4 @@
-"""`python -m bench [NAME] [--json FILE] [--samples N]`: compare with runc's shim.
+"""`python -m bench [NAME] [--json FILE] [--samples N] [--bundle DIR]`: compare with runc's shim.
 
 Without a name all benchmarks run. Timings are printed, never asserted: the exit status says only
 whether the measurements could be made.
@@ -10,10 +10,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench import (
     artifact,
+    bundle,
     density,
     http,
     http_guests,
@@ -51,17 +53,33 @@ _BENCHMARKS = {
 }
 
 
+# What takes the bundle first.
+_OF_A_BUNDLE = {
+    "bundle-launcher": (bundle.run_launcher, 40),
+    "bundle-start": (bundle.run_start, 20),
+    "bundle-density": (bundle.run_density, 20),
+}
+
+
 def main() -> int:
     """Run what the arguments name and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", nargs="?", choices=_BENCHMARKS, help="one benchmark; default: all")
+    choices = [*_BENCHMARKS, *_OF_A_BUNDLE]
+    parser.add_argument("name", nargs="?", choices=choices, help="one benchmark; default: all")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="compare this bundle with ours")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file")
     parser.add_argument("--samples", type=_count, metavar="N", help="pairs, or pods, to measure")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.stderr.write("the benchmarks mount and make control groups: run them as root\n")
         return 2
-    names = [arguments.name] if arguments.name else list(_BENCHMARKS)
+    benchmarks = dict(_BENCHMARKS)
+    if arguments.bundle is not None:
+        for name, (run_it, samples) in _OF_A_BUNDLE.items():
+            benchmarks[name] = _Benchmark(partial(run_it, arguments.bundle.resolve()), samples)
+    if arguments.name and arguments.name not in benchmarks:
+        parser.error(f"{arguments.name} needs --bundle DIR: make bundle makes one")
+    names = [arguments.name] if arguments.name else list(benchmarks)
     if "module" in names:
         # Downloaded once; not later, since a private /run may hide the node's name resolution.
         guests.cpython_wasm()
@@ -70,7 +88,7 @@ def main() -> int:
         http_guests.python()
         http_guests.wasmtime_command()
     isolate()
-    results = [_run(_BENCHMARKS[name], arguments.samples) for name in names]
+    results = [_run(benchmarks[name], arguments.samples) for name in names]
     print_table(results)
     if arguments.json is not None:
         _write(arguments.json, results)

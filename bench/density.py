@@ -21,8 +21,8 @@ _SETTLE_S = 1.0
 def run(node: Node, samples: int) -> Result:
     """Measure."""
     with Containerd(node) as containerd:
-        ours = _pss_of_pods(containerd, containerd.tandem(assemble("sleeper"), "sleeper"), samples)
-        theirs = _pss_of_pods(containerd, containerd.busybox("sleep", "3600"), samples)
+        ours = pss_of_pods(containerd, containerd.tandem(assemble("sleeper"), "sleeper"), samples)
+        theirs = pss_of_pods(containerd, containerd.busybox("sleep", "3600"), samples)
     return Result(
         name="density",
         samples=samples,
@@ -36,7 +36,7 @@ def run(node: Node, samples: int) -> Result:
     )
 
 
-def _pss_of_pods(containerd: Containerd, workload: Workload, pods: int) -> int:
+def pss_of_pods(containerd: Containerd, workload: Workload, pods: int) -> int:
     """Bytes of all pods together."""
     running: list[Container] = []
     pids: set[int] = set()

@@ -12,24 +12,31 @@ from bench.result import Budget, Result, medians, take_pairs
 from bench.shims import Containerd, Workload
 
 
+def time_start(containerd: Containerd, workload: Workload) -> float:
+    """The time of one `start`, in seconds."""
+    container = containerd.prepare(workload)
+    begin = time.perf_counter()
+    address = container.start_shim()
+    elapsed = time.perf_counter() - begin
+    container.connect(address)
+    container.shut_down()
+    container.close()
+    reap()
+    return elapsed
+
+
 def run(node: Node, samples: int) -> Result:
     """Measure."""
     with Containerd(node) as containerd:
         wasm = containerd.tandem(assemble("hello"), "hello")
         busybox = containerd.busybox("echo", "hello")
 
-        def start(workload: Workload) -> float:
-            container = containerd.prepare(workload)
-            begin = time.perf_counter()
-            address = container.start_shim()
-            elapsed = time.perf_counter() - begin
-            container.connect(address)
-            container.shut_down()
-            container.close()
-            reap()
-            return elapsed
-
-        pairs = take_pairs(samples, lambda: start(wasm), lambda: start(busybox), "launcher")
+        pairs = take_pairs(
+            samples,
+            lambda: time_start(containerd, wasm),
+            lambda: time_start(containerd, busybox),
+            "launcher",
+        )
     ours, theirs, ratio = medians(pairs)
     return Result(
         name="launcher",

@@ -22,6 +22,10 @@ from tests.support import leaks
 from tests.support.node import remove_cgroups
 from tests.support.tandem_home import TandemHome
 
+OURS = Path(sys.executable).parent
+"""Where `make setup` puts the executables."""
+SHIM = "containerd-shim-tandem-v1"
+
 _END_S = 10.0
 
 
@@ -36,7 +40,9 @@ def isolate() -> None:
 class Node:
     """A folder with a Tandem of its own; `isolate` must have been called."""
 
-    def __init__(self) -> None:
+    def __init__(self, programs: Path = OURS) -> None:
+        """Describe it; `programs` is the directory of its Tandem's executables."""
+        self.programs = programs
         self.directory = Path(tempfile.mkdtemp(prefix="tandem-bench-"))
         # Also a namespace of containerd, which takes no underscore at the end.
         self.name = self.directory.name.replace("_", "x")
@@ -65,9 +71,8 @@ class Node:
     @property
     def environment(self) -> dict[str, str]:
         """What containerd's environment is here."""
-        programs = Path(sys.executable).parent
         path = os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        return {**os.environ, **self.home.environment, "PATH": f"{programs}:{path}"}
+        return {**os.environ, **self.home.environment, "PATH": f"{self.programs}:{path}"}
 
     def spawn(self, argv: list[str | Path], log: str) -> "subprocess.Popen[bytes]":
         """Start a process that is ended with the node; its stderr goes to a file of that name."""

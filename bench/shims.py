@@ -18,7 +18,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from bench.guests import WASM_PATH, make_wasm_rootfs
-from bench.node import Node
+from bench.node import OURS, SHIM, Node
 from shim.api import task_pb2
 from tests.support.bundle import NAMESPACES as KINDS
 from tests.support.bundle import Bundle, Output, build_spec, make_rootfs, overlay
@@ -27,7 +27,7 @@ from tests.support.ttrpc_client import ClosedError, TtrpcClient
 M = TypeVar("M", bound=Message)
 
 GO_SHIM = Path("/usr/bin/containerd-shim-runc-v2")
-TANDEM_SHIM = Path(sys.executable).with_name("containerd-shim-tandem-v1")
+TANDEM_SHIM = OURS / SHIM
 NAMESPACE = "bench"
 
 _TASK = "containerd.task.v2.Task"
@@ -77,7 +77,9 @@ class Containerd:
     def tandem(self, module: bytes, name: str, function: str = "") -> Workload:
         """A Wasm module under our shim."""
         rootfs = make_wasm_rootfs(self.node.directory / "rootfs" / name, module)
-        return Workload(TANDEM_SHIM, rootfs, (f"{WASM_PATH}{function and '#'}{function}",))
+        return Workload(
+            self.node.programs / SHIM, rootfs, (f"{WASM_PATH}{function and '#'}{function}",)
+        )
 
     def busybox(self, *args: str) -> Workload:
         """A busybox command under the Go shim."""

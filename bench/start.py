@@ -17,28 +17,38 @@ _IMAGE = "localhost/hello:1"
 _HELLO = b"hello\n"
 
 
-def run(node: Node, samples: int) -> Result:
-    """Measure."""
-    with PlainContainerd(node) as containerd:
+class Hello:
+    """The two images in a containerd, and how long a run of each takes, in seconds."""
+
+    def __init__(self, node: Node, containerd: PlainContainerd) -> None:
+        self._containerd = containerd
+        self._numbers = count()
         folder = node.directory
         containerd.import_image(images.wasm_image(folder / "1.tar", _IMAGE, assemble("hello")))
         containerd.import_image(images.busybox_image(folder / "2.tar"))
-        numbers = count()
 
-        def wall(runtime: str, image: str, *args: str) -> float:
-            number = next(numbers)
-            elapsed, output = containerd.run(runtime, image, f"c{number}", *args)
-            if not number and output != _HELLO:
-                raise RuntimeError(f"{runtime} wrote {output!r}")
-            reap()
-            return elapsed
+    def time_wasm(self) -> float:
+        """Under our shim."""
+        return self._time("io.containerd.tandem.v1", _IMAGE)
 
-        pairs = take_pairs(
-            samples,
-            lambda: wall("io.containerd.tandem.v1", _IMAGE),
-            lambda: wall("io.containerd.runc.v2", images.BUSYBOX, "echo", "hello"),
-            "start",
-        )
+    def time_linux(self) -> float:
+        """Under runc's shim."""
+        return self._time("io.containerd.runc.v2", images.BUSYBOX, "echo", "hello")
+
+    def _time(self, runtime: str, image: str, *args: str) -> float:
+        number = next(self._numbers)
+        elapsed, output = self._containerd.run(runtime, image, f"c{number}", *args)
+        if not number and output != _HELLO:
+            raise RuntimeError(f"{runtime} wrote {output!r}")
+        reap()
+        return elapsed
+
+
+def run(node: Node, samples: int) -> Result:
+    """Measure."""
+    with PlainContainerd(node) as containerd:
+        hello = Hello(node, containerd)
+        pairs = take_pairs(samples, hello.time_wasm, hello.time_linux, "start")
     ours, theirs, ratio = medians(pairs)
     return Result(
         name="start",

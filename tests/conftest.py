@@ -5,6 +5,7 @@ something for the whole session must therefore be named in the test's or a fixtu
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=RELEASES,
         default="1.6",
         help="run tests/cri and tests/artifacts on this line (default: 1.6, this Debian's own)",
+    )
+    parser.addoption(
+        "--shim-dir",
+        type=Path,
+        metavar="DIR",
+        help="run tests/cri and tests/artifacts on the executables in DIR, such as a bundle's bin",
     )
     parser.addoption(
         "--transport",

@@ -6,7 +6,7 @@ oci-wasm crate insists on (`created`; `component` for WASI 0.2); the OCI image s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, cast
@@ -141,18 +141,36 @@ def pack_image(
             point, or the platform is none.
     """
     _check_names(modules)
+    if not settings.entrypoint:
+        if len(modules) > 1:
+            raise InvalidArgumentError("several modules: --entrypoint must say which one is run")
+        settings = replace(settings, entrypoint=(f"/{modules[0].name}",))
+    layers = [_tar_layer(store, additions, OCI_TAR)] if additions else []
+    files = [Addition(f"/{module.name}", module.binary) for module in modules]
+    layers.append(_tar_layer(store, files, OCI_TAR))
+    return finish_image(store, layers, [layer.digest for layer in layers], settings)
+
+
+def finish_image(
+    store: Store, layers: Sequence[Descriptor], diff_ids: Sequence[str], settings: Settings
+) -> Descriptor:
+    """Add configuration and manifest of an image whose layers are in a store.
+
+    Args:
+        store: where they are.
+        layers: the layers, the lowest first.
+        diff_ids: the digests of their archives before compression.
+        settings: what else the image says; it must have an entry point.
+
+    Raises:
+        InvalidArgumentError: the platform is none.
+    """
     system, _, processor = settings.platform.partition("/")
     if not system or not processor or "/" in processor:
         raise InvalidArgumentError(
             f"platform {settings.platform!r} must be SYSTEM/PROCESSOR, such as wasip1/wasm"
         )
-    entrypoint = settings.entrypoint or (f"/{modules[0].name}",)
-    if not settings.entrypoint and len(modules) > 1:
-        raise InvalidArgumentError("several modules: --entrypoint must say which one is run")
-    layers = [_tar_layer(store, additions, OCI_TAR)] if additions else []
-    files = [Addition(f"/{module.name}", module.binary) for module in modules]
-    layers.append(_tar_layer(store, files, OCI_TAR))
-    process: dict[str, Any] = {"Entrypoint": list(entrypoint), "WorkingDir": "/"}
+    process: dict[str, Any] = {"Entrypoint": list(settings.entrypoint), "WorkingDir": "/"}
     if settings.env:
         process["Env"] = list(settings.env)
     if settings.labels:
@@ -162,7 +180,7 @@ def pack_image(
         "config": process,
         "created": _time(settings.created_s),
         "os": system,
-        "rootfs": {"diff_ids": [layer.digest for layer in layers], "type": "layers"},
+        "rootfs": {"diff_ids": list(diff_ids), "type": "layers"},
     }
     return _finish(store, OCI_CONFIG, config, layers, settings)
 

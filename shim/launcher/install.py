@@ -9,6 +9,7 @@ may execute it at any moment.
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import shim
@@ -23,7 +24,24 @@ _FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Os", "-static", "-s")
 # on the start path; -W ignore: containerd takes every byte on stderr for a part of the answer; -OO:
 # without docstrings between them, the objects that a forked process writes to lie on fewer pages
 # (docs/performance.md); the help of a command for people is made of them.
-_FLAGS_FOR_PODS, _FLAGS_FOR_PEOPLE = "-ISOOWignore", "-ISWignore"
+_FLAGS_FOR_PODS, FLAGS_FOR_PEOPLE = "-ISOOWignore", "-ISWignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A script that runs `main` of a module, under Python with these flags."""
+
+    name: str
+    module: str
+    flags: str
+
+
+PROGRAMS = (
+    Program(_SUBSTITUTE, "shim.launcher.fallback", _FLAGS_FOR_PODS),
+    Program("tandemd", "shim.daemon.__main__", _FLAGS_FOR_PODS),
+    Program("tandem", "shim.cli.main", FLAGS_FOR_PEOPLE),
+)
+
 _SCRIPT = """#!{python} {flags}
 import sys
 sys.path[:0] = {path!r}
@@ -43,21 +61,28 @@ def install(directory: Path) -> None:
     # them at each start, which takes 1 ms.
     python = Path(sys.executable).resolve()
     scripts: dict[str, str] = {}
-    for name, module, flags in (
-        (_SUBSTITUTE, "shim.launcher.fallback", _FLAGS_FOR_PODS),
-        ("tandemd", "shim.daemon.__main__", _FLAGS_FOR_PODS),
-        ("tandem", "shim.cli.main", _FLAGS_FOR_PEOPLE),
-    ):
-        script = _SCRIPT.format(python=python, flags=flags, path=path, module=module)
-        scripts[name] = script
-        _write(directory / name, script)
+    for program in PROGRAMS:
+        script = _SCRIPT.format(
+            python=python, flags=program.flags, path=path, module=program.module
+        )
+        scripts[program.name] = script
+        _write(directory / program.name, script)
         # Compiled now, and not by the first pod's start.
-        code = f"import sys; sys.path[:0] = {path!r}; import {module}"
-        subprocess.run([python, flags, "-c", code], check=True)
+        code = f"import sys; sys.path[:0] = {path!r}; import {program.module}"
+        subprocess.run([python, program.flags, "-c", code], check=True)
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if compiler is None:
         _write(directory / _SHIM, scripts[_SUBSTITUTE])
         return
+    compile_launcher(compiler, directory)
+
+
+def compile_launcher(compiler: str, directory: Path) -> None:
+    """Put the C launcher into `directory`.
+
+    Raises:
+        subprocess.CalledProcessError: the compiler fails.
+    """
     new = directory / f".{_SHIM}.new"
     subprocess.run([compiler, *_FLAGS, "-o", new, _SOURCE], check=True)
     new.rename(directory / _SHIM)

@@ -79,7 +79,7 @@ class Node:
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Stack:
     options = request.config.option
-    return Stack(options.containerd, options.transport)
+    return Stack(options.containerd, options.transport, options.shim_dir)
 
 
 @pytest.fixture(scope="session")

@@ -84,20 +84,21 @@ def home(containerd: Containerd, case: Case) -> Iterator[Home]:
 
 @dataclass(frozen=True)
 class Stack:
-    """What `--containerd` and `--transport` chose for this session."""
+    """What `--containerd`, `--transport` and `--shim-dir` chose for this session."""
 
     release: str
     transport: str
+    shims: Path | None = None
 
     def containerd(self, parent: Path | None = None) -> Containerd:
         """Another private containerd of this kind, for a with statement."""
-        return Containerd(self.release, self.transport, parent=parent)
+        return Containerd(self.release, self.transport, parent=parent, shims=self.shims)
 
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Stack:
     options = request.config.option
-    return Stack(options.containerd, options.transport)
+    return Stack(options.containerd, options.transport, options.shim_dir)
 
 
 @pytest.fixture(scope="session")

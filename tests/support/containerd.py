@@ -39,6 +39,7 @@ class Containerd:
         cache: Path | None = None,
         env: Mapping[str, str] | None = None,
         parent: Path | None = None,
+        shims: Path | None = None,
     ) -> None:
         """Describe it.
 
@@ -49,12 +50,14 @@ class Containerd:
                 end.
             env: further environment of containerd, which the shim inherits.
             parent: where its folder is made; none means where temporary files are.
+            shims: the directory with our executables; none means the virtual environment's.
         """
         self._release = RELEASES[release]
         self._transport = transport
         self._cache = cache
         self._env = dict(env or {})
         self._parent = parent or Path(tempfile.gettempdir())
+        self._shims = shims or Path(sys.executable).parent
         self._room: Room | None = None
         self._service: Service | None = None
         self._cri: Cri | None = None
@@ -250,7 +253,7 @@ class Containerd:
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
 
     def _environment(self) -> dict[str, str]:
-        programs = (Path(sys.executable).parent, *self._release.search_path)
+        programs = (self._shims, *self._release.search_path)
         path = os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         return {
             **os.environ,
