@@ -1,43 +1,64 @@
 """Install, use, upgrade and uninstall on a node with a real containerd."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from tests.node.bundles import make_bundle
+from tests.node.calls import Acting, run_outside
 from tests.node.fake_node import FakeNode
 
 pytestmark = [pytest.mark.root, pytest.mark.containerd]
 
 
-def test_install_verify_uninstall_leaves_no_trace(tmp_path: Path) -> None:
-    bundle = make_bundle(tmp_path, "0.1.0")
-    with FakeNode("1.6") as node:
-        before = node.tree()
-        done = node.installer("check", "--bundle", bundle)
-        assert done.returncode == 0, done.stderr + done.stdout
-        assert node.tree() == before
+def test_check_changes_nothing(
+    node: FakeNode, acting: Acting, bundles: dict[str, Path], pristine: dict[str, str]
+) -> None:
+    assert "can be installed" in acting.call("check", "--bundle", bundles["1"]).good().said
+    assert node.tree() == pristine
 
-        done = node.installer("install", "--bundle", bundle)
-        assert done.returncode == 0, done.stderr + done.stdout
-        assert "a guest ran" in done.stdout
-        assert node.path("/opt/tandem/current").readlink() == Path("0.1.0")
-        installed = node.tree()
 
-        done = node.installer("install", "--bundle", bundle)
-        assert done.returncode == 0, done.stderr + done.stdout
-        assert {k: v for k, v in node.tree().items() if "journal" not in k and "run/" not in k} == {
-            k: v for k, v in installed.items() if "journal" not in k and "run/" not in k
-        }
-        events = [json.loads(line) for line in done.stderr.splitlines()]
-        handler = next(each["what"] for each in events if each.get("step") == "handler")
-        assert handler == "containerd offers it already"
+def test_second_install_changes_and_restarts_nothing(
+    node: FakeNode, acting: Acting, bundles: dict[str, Path], pristine: dict[str, str]
+) -> None:
+    starts = node.starts
+    done = acting.call("install", "--bundle", bundles["1"]).good()
+    assert done.of_step("proof") == "a guest ran"
+    assert node.starts == starts + 1
+    installed = node.tree()
+    assert installed != pristine
+    done = acting.call("install", "--bundle", bundles["1"]).good()
+    assert done.of_step("handler") == "containerd offers it already"
+    acting.call("verify").good()
+    assert node.starts == starts + 1
+    assert node.tree() == installed
 
-        done = node.installer("verify")
-        assert done.returncode == 0, done.stderr + done.stdout
 
-        done = node.installer("uninstall")
-        assert done.returncode == 0, done.stderr + done.stdout
-        assert node.tree() == before
-        assert "tandem" not in node.ctr("namespaces", "list", "--quiet")
+def test_upgrade_downgrade_and_install_anew(
+    node: FakeNode, acting: Acting, bundles: dict[str, Path], pristine: dict[str, str]
+) -> None:
+    acting.call("install", "--bundle", bundles["1"]).good()
+    starts = node.starts
+    done = acting.call("install", "--bundle", bundles["2"]).good()
+    assert "in place of 1" in done.said
+    assert node.current == "2"
+    acting.call("install", "--bundle", bundles["1"]).good()
+    assert node.current == "1"
+    assert node.starts == starts
+    acting.call("uninstall").good()
+    assert node.tree() == pristine
+    acting.call("verify").failed(3, "not installed")
+    acting.call("install", "--bundle", bundles["1"]).good()
+
+
+def test_uninstall_of_nothing_is_good(acting: Acting, pristine: dict[str, str]) -> None:
+    acting.call("uninstall").good()
+
+
+def test_installer_that_sees_no_process_of_the_node_cannot_end_a_daemon_without_systemd(
+    node: FakeNode, acting: Acting, bundles: dict[str, Path], pristine: dict[str, str]
+) -> None:
+    run_outside(node, "install", "--bundle", bundles["1"]).good()
+    run_outside(node, "verify").good()
+    run_outside(node, "uninstall").failed(5, "cannot be ended from in here", "hostPID")
+    acting.call("uninstall").good()
+    assert node.tree() == pristine

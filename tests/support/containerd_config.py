@@ -118,7 +118,7 @@ class Release:
         (folder / "tandem.toml").write_text(shim)
         (folder / "tandem-crun.toml").write_text(f'{shim}[linux]\nruntime = "{self.crun}"\n')
         (folder / "cni").mkdir()
-        (folder / "cni" / "10-pods.conflist").write_text(json.dumps(_pod_network(folder)))
+        (folder / "cni" / "10-pods.conflist").write_text(json.dumps(pod_network(folder)))
 
 
 NEWER = STACKS / "newer" / "bin"
@@ -131,7 +131,8 @@ RELEASES = {
 }
 
 
-def _pod_network(folder: Path) -> dict[str, object]:
+def pod_network(folder: Path) -> dict[str, object]:
+    """What the pods of one room are connected by; addresses that are taken stand in the folder."""
     bridge = {
         "type": "bridge",
         "bridge": "pods0",
