@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import socket
 import time
 
 from runtimeclass.installer.bundle import TOP
@@ -23,6 +24,8 @@ STEP = "unit"
 _PATH = f"/etc/systemd/system/{UNIT}"
 _WANTED = f"/etc/systemd/system/multi-user.target.wants/{UNIT}"
 _END_S = 10.0
+_START_S = 30.0
+_POLL_S = 0.1
 
 # A daemon that a launcher started before holds the lock until it ends, and this one then ends with
 # 0: hence `always`, and no limit of starts. OOMScoreAdjust is containerd's own; pod shims take that
@@ -56,20 +59,16 @@ def install_unit(changes: Changes, name: str) -> str:
     host = changes.host
     if not has_systemd(host):
         if not _runs_from(host, name):
-            end_daemon(host)
+            end_daemon(host, None)
         return "no systemd here: the first pod starts tandemd"
     text = TEXT.format(directory=f"{TOP}/{name}")
     written = changes.file(_PATH, Content(text.encode()), STEP)
     changes.link(_WANTED, f"../{UNIT}", STEP)
     with Systemd(host) as systemd:
-        if written or systemd.state(UNIT) != "active":
+        if written or not _is_served(host, systemd):
             systemd.reload()
-            systemd.stop(UNIT)
-            if not _runs_from(host, name):
-                end_daemon(host)
             systemd.restart(UNIT)
-        # A pod that started in between has brought one up, whose end the unit awaits.
-        systemd.wait_active(UNIT, lambda: _runs_from(host, name))
+        _serve(host, systemd)
     return f"{UNIT} runs {TOP}/{name}"
 
 
@@ -93,17 +92,48 @@ def remove_unit(changes: Changes) -> list[str]:
 
 def _back(changes: Changes, remarks: list[str]) -> list[str]:
     host = changes.host
-    there = host.exists(_PATH)
     if not has_systemd(host):
-        end_daemon(host)
+        end_daemon(host, None)
         return remarks
     with Systemd(host) as systemd:
-        systemd.stop(UNIT)
         systemd.reload()
-        end_daemon(host)
-        if there:
+        if host.exists(_PATH):
             systemd.restart(UNIT)
+            _serve(host, systemd)
+        else:
+            systemd.stop(UNIT)
+            end_daemon(host, systemd)
     return remarks
+
+
+def _is_served(host: Host, systemd: Systemd) -> bool:
+    """Whether the unit's own process is the daemon, and takes calls."""
+    pid = systemd.main_pid(UNIT)
+    if not pid or pid != _pid(host) or not daemon_runs(host):
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            return probe.connect_ex(str(host.path(f"{RUN}/tandemd.sock"))) == 0
+        except OSError:
+            # Below a root whose path is too long for an address.
+            return True
+
+
+def _serve(host: Host, systemd: Systemd) -> None:
+    """Wait until the unit serves. A pod that started meanwhile has brought up a daemon, which is
+    ended, since it would keep the unit's from its place for ever."""
+    deadline = time.monotonic() + _START_S
+    while not _is_served(host, systemd):
+        if time.monotonic() > deadline:
+            raise HostError(
+                f"{UNIT} is {systemd.state(UNIT) or 'not there'}, and does not serve: see"
+                f" systemctl status {UNIT}, journalctl -u {UNIT}"
+            )
+        main, daemon = systemd.main_pid(UNIT), _pid(host)
+        if daemon and daemon != main and daemon_runs(host):
+            with contextlib.suppress(HostError):
+                systemd.end_process(daemon)
+        time.sleep(_POLL_S)
 
 
 def daemon_runs(host: Host) -> bool:
@@ -121,8 +151,8 @@ def daemon_runs(host: Host) -> bool:
     return False
 
 
-def end_daemon(host: Host) -> None:
-    """End the daemon of the run directory, if one runs.
+def end_daemon(host: Host, systemd: Systemd | None) -> None:
+    """End the daemon of the run directory, if one runs: by systemd, or by a signal of ours.
 
     Raises:
         HostError: it cannot be told from in here which process it is, or it does not end.
@@ -130,18 +160,27 @@ def end_daemon(host: Host) -> None:
     if not daemon_runs(host):
         return
     pid = _pid(host)
-    if _sees_pids(host) and pid:
+    if pid and systemd is not None:
+        with contextlib.suppress(HostError):
+            systemd.end_process(pid)
+    elif pid and _sees_pids(host):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
+    else:
+        raise _cannot_end(pid)
     deadline = time.monotonic() + _END_S
     while daemon_runs(host):
-        if time.monotonic() > deadline or not _sees_pids(host):
-            raise HostError(
-                f"tandemd runs as process {pid} of the node, and cannot be ended from in here: end"
-                " it there (kill; pods live on), or let this container see the node's processes"
-                " (hostPID), then call again"
-            )
-        time.sleep(0.05)
+        if time.monotonic() > deadline:
+            raise _cannot_end(pid)
+        time.sleep(_POLL_S)
+
+
+def _cannot_end(pid: int) -> HostError:
+    return HostError(
+        f"tandemd runs as process {pid} of the node, and cannot be ended from in here: end it"
+        " there (kill; pods live on), or let this container see the node's processes (hostPID),"
+        " then call again"
+    )
 
 
 def _pid(host: Host) -> int:

@@ -2,18 +2,21 @@
 
 The room's /etc, /opt, /run, /usr/local/bin and /var/lib are the root's: what the installer puts
 below the root is where containerd, the shim and tandemd look for it, at the same paths as on a
-node. There is no systemd; a loop in the room starts containerd again whenever it ends, and
-`restart_command` has it end. Before each start it runs the script `before_start`, in which a test
-says what a distribution does then, or what goes wrong. Nothing stays when the with statement ends.
+node. A loop in the room starts containerd again whenever it ends, and `restart_command` has it end.
+Before each start it runs the script `before_start`, in which a test says what a distribution does
+then, or what goes wrong. Or containerd is a unit of a real systemd, which is the first process of a
+namespace in the room. Nothing stays when the with statement ends.
 """
 
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +31,7 @@ from tests.support.node import Room, Service, remove_cgroups
 from tests.support.pods import ContainerSpec, Pod
 from tests.support.waiting import wait_for
 
+_INSTALLER = (sys.executable, "-m", "runtimeclass.installer")
 BOUND = ("/etc", "/opt", "/run", "/usr/local/bin", "/var/lib")
 _COPIED = ("passwd", "group", "hosts", "nsswitch.conf", "ld.so.cache", "ssl")
 # What changes without the installer: containerd's own, and the loop's.
@@ -35,6 +39,15 @@ _OTHERS = {
     *("run/containerd", "run/node", "run/ipam", "run/netns"),
     *("var/lib/containerd", "var/lib/cni"),
 }
+_UNIT = """\
+[Service]
+ExecStart={containerd} --config {config}
+Environment=PATH={path}
+Restart=always
+RestartSec=100ms
+KillMode=process
+Delegate=yes
+"""
 _LOOP = """\
 cd /
 while :; do
@@ -50,8 +63,11 @@ done
 class FakeNode:
     """One node; `root` is what the installer is given as --root."""
 
-    def __init__(self, release: str, *, config: str = "", config_path: str = "") -> None:
+    def __init__(
+        self, release: str, *, config: str = "", config_path: str = "", systemd: bool = False
+    ) -> None:
         """Describe it: a key of RELEASES, containerd's configuration and where it lies."""
+        self._systemd = systemd
         self.release = RELEASES[release]
         self.config = (config or CONFIGS[release]).format(pause=images.PAUSE, plugins=CNI_PLUGINS)
         self.config_path = config_path or "/etc/containerd/config.toml"
@@ -65,7 +81,8 @@ class FakeNode:
     def __enter__(self) -> Self:
         try:
             return self._start()
-        except BaseException:
+        except BaseException as error:
+            error.add_note(f"the end of containerd's log:\n{self.log_tail()}")
             self.stop()
             raise
 
@@ -115,7 +132,7 @@ class FakeNode:
         self.folder = folder = Path(tempfile.mkdtemp(prefix="tdn-"))
         self.name = f"tandem-{secrets.token_hex(4)}"
         self.root = folder / "root"
-        for name in (*BOUND, "/etc/cni/net.d", "/run/node", "/var/lib/cni"):
+        for name in (*BOUND, "/etc/cni/net.d", "/etc/systemd/system", "/run/node", "/var/lib/cni"):
             self.path(name).mkdir(parents=True, exist_ok=True)
         for name in _COPIED:
             source = Path("/etc") / name
@@ -142,16 +159,20 @@ class FakeNode:
 
     def start_containerd(self) -> None:
         """Start the loop that keeps containerd running, and wait for its CRI."""
-        loop = _LOOP.format(containerd=self.release.containerd, config=self.config_path)
-        environment = {"PATH": ":".join(map(str, self._path()))}
-        self._service = self.room.spawn(["sh", "-c", loop], environment, self.log_path)
+        path = ":".join(map(str, self._path()))
+        given = {"containerd": self.release.containerd, "config": self.config_path, "path": path}
+        argv: list[str | Path] = ["sh", "-c", _LOOP.format(**given)]
+        if self._systemd:
+            self.path("/etc/systemd/system/containerd.service").write_text(_UNIT.format(**given))
+            argv = [Path(__file__).with_name("systemd.sh"), self.name]
+        self._service = self.room.spawn(argv, {"PATH": path}, self.log_path)
         wait_for("containerd", self.cri.is_ready, 60, pause=0.1)
 
     def stop(self) -> None:
         """End everything, remove everything. Safe to call twice."""
         try:
             if self._cri is not None:
-                if self._service is not None:
+                if self._service is not None and self._cri.is_ready():
                     self.cri.remove_all_pods()
                 self._cri.close()
         finally:
@@ -166,6 +187,27 @@ class FakeNode:
                 remove_cgroups(self.name)
                 shutil.rmtree(self.folder)
                 self.name = ""
+
+    def installer(
+        self, stage: str, *arguments: str | Path, timeout: float = 300.0
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a stage of the installer on the node itself, from the checkout."""
+        given = [*_INSTALLER, stage, *map(str, arguments)]
+        if self._systemd:
+            return _run(self._beside_systemd(given), timeout)
+        if stage != "verify":
+            given += ["--restart", "signal"]
+        return _run(self.room.command(given), timeout)
+
+    def _beside_systemd(self, argv: list[str]) -> list[str]:
+        """The command line in systemd's namespaces, and, as in a container, in pids of its own."""
+        systemd = next(
+            each.host_pid
+            for each in self.room.processes()
+            if each.command[:1] == ("/usr/bin/systemd",)
+        )
+        entered = ["nsenter", f"--target={systemd}", "--mount", "--net", "--pid", "--"]
+        return [*entered, "unshare", "--pid", "--fork", *argv]
 
     def before_start(self, script: str) -> None:
         """What is done before each start of containerd; if it fails, there is no start."""
@@ -192,6 +234,11 @@ class FakeNode:
             with pod.start(spec) as container:
                 container.wait_for_log("runc works")
                 assert container.wait().exit_code == 0
+
+    def running_versions(self) -> set[str]:
+        """The versions from which processes of this node run."""
+        lines = [" ".join(each.command) for each in self.room.processes()]
+        return {name for line in lines for name in re.findall(r"/opt/tandem/([^/ ]+)/", line)}
 
     def restart(self) -> None:
         """End containerd, and wait for the next one."""
@@ -270,3 +317,7 @@ class FakeNode:
         words = " ".join(f"'{word}'" for word in kill)
         script.write_text(f"#!/bin/sh\nexec {words}\n")
         script.chmod(0o755)
+
+
+def _run(argv: Sequence[str], timeout: float) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)

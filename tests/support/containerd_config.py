@@ -132,7 +132,7 @@ RELEASES = {
 
 
 def pod_network(folder: Path) -> dict[str, object]:
-    """What the pods of one room are connected by; addresses that are taken stand in the folder."""
+    """The configuration of the pods' network; addresses given out are noted below the folder."""
     bridge = {
         "type": "bridge",
         "bridge": "pods0",
