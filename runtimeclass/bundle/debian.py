@@ -2,17 +2,19 @@
 
 Rules: apt runs with a state of its own, so that the machine's packages, lists and configuration
 stay as they are; it checks the signatures, against the keys that this Debian brings, and the
-hashes. The lists are fetched once: who removes the cache builds with the newest packages.
+hashes. Its lists are a day old at most: what Debian mends is in the next day's bundle.
 """
 
 import re
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtimeclass.bundle.arch import SUITE, Arch
 from runtimeclass.bundle.failure import BuildError
 
+_FRESH_S = 86_400
 _KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 # apt-get(8), --simulate: "Inst NAME (VERSION ...".
 _PLANNED = re.compile(r"^Inst (\S+) \((\S+) .*\[(\S+)\]\)", re.MULTILINE)
@@ -35,10 +37,11 @@ def fetch(arch: Arch, cache: Path, names: tuple[str, ...]) -> list[Package]:
     """
     state = cache / f"debian-{SUITE}-{arch.name}"
     apt = _Apt(arch, state)
-    if not (state / "ready").exists():
+    ready = state / "ready"
+    if not ready.exists() or time.time() - ready.stat().st_mtime > _FRESH_S:
         _prepare(arch, state)
         apt.run("update")
-        (state / "ready").touch()
+        ready.touch()
     wanted = ("install", *names)
     planned = _PLANNED.findall(apt.run("--simulate", *wanted))
     apt.run("--download-only", *wanted)

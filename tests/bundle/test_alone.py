@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import shim
 from runtimeclass.bundle.programs import entry_point
 from tests.bundle.bare_root import PLACE, BareRoot
 
@@ -57,7 +58,7 @@ def test_the_launcher_starts_a_daemon_of_the_version_that_it_belongs_to(root: Ba
         "read pid < /run/tandem/tandemd.pid; cat /proc/$pid/comm /proc/$pid/maps",
     )
     lines = said.splitlines()
-    assert lines[:2] == ["containerd-shim-tandem-v1:", "  Version: 0.1.0"]
+    assert lines[:2] == ["containerd-shim-tandem-v1:", f"  Version: {shim.__version__}"]
     assert lines[2] == "tandemd"
     mapped = {line.split(maxsplit=5)[5] for line in lines[3:] if len(line.split()) > 5}
     files = {name for name in mapped if name.startswith("/")}

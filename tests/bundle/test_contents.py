@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+import shim
 from runtimeclass.bundle.__main__ import MAX_BYTES, component_sizes
 from tests.bundle.conftest import BUILT, ROOT
 
 
 def test_manifest_names_every_file_as_it_is(bundle: Path) -> None:
     manifest = json.loads((bundle / "bundle.json").read_text())
-    assert (manifest["version"], manifest["arch"]) == ("0.1.0", "amd64")
+    assert (manifest["version"], manifest["arch"]) == (shim.__version__, "amd64")
     found = {}
     for path in bundle.rglob("*"):
         if path.is_file() and path.name != "bundle.json":

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import shim
 from runtimeclass.bundle.image import NAME
 from runtimeclass.bundle.programs import entry_point
 from tests.bundle.conftest import BUILT, ROOT
@@ -72,7 +73,7 @@ def test_image_runs_under_runc(containerd: Containerd) -> None:
     with tarfile.open(archive) as layout:
         index = json.load(layout.extractfile("index.json") or pytest.fail("no index"))
     names = [each["annotations"]["io.containerd.image.name"] for each in index["manifests"]]
-    assert names == [f"{NAME}:0.1.0"]
+    assert names == [f"{NAME}:{shim.__version__}"]
     containerd.ctr("images", "import", archive, namespace=containerd.name)
     *python, _ = entry_point("/tandem")
     said = containerd.ctr(
@@ -80,7 +81,7 @@ def test_image_runs_under_runc(containerd: Containerd) -> None:
         *(names[0], "installer", *python, "/tandem/bin/tandem", "version", "--output", "json"),
         namespace=containerd.name,
     )
-    assert json.loads(said)["tandem"] == "0.1.0"
+    assert json.loads(said)["tandem"] == shim.__version__
 
 
 def test_dockerfile_has_the_same_entry_point() -> None:
