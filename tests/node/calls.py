@@ -70,14 +70,14 @@ class Outcome:
 
 def isolated(node: FakeNode, message: Path, argv: Sequence[str | Path]) -> list[str]:
     """The command line that runs `argv` on the node, with a termination log in a file."""
-    script = ["unshare", "--mount", "sh", "-euc", _DEV, "sh", message]
+    script: list[str | Path] = ["unshare", "--mount", "sh", "-euc", _DEV, "sh", message]
     return node.room.command([*script, *argv])
 
 
 def run_bundled(node: FakeNode, bundle: Path, stage: str, *arguments: str | Path) -> Outcome:
     """Execute the installer of a bundle, on the node itself."""
     message = node.folder / "message"
-    argv = [bundle / "bin/tandem-installer", *_arguments(stage, arguments)]
+    argv: list[str | Path] = [bundle / "bin/tandem-installer", *_arguments(stage, arguments)]
     done = subprocess.run(
         isolated(node, message, argv),
         capture_output=True,

@@ -185,7 +185,8 @@ ROOTS = {
         "/etc/k0s/containerd.toml",
         {
             "/etc/k0s/containerd.toml": "# k0s_managed=true\nversion = 2\nimports = [\n"
-            '\t"/run/k0s/containerd-cri.toml",\n]\n'
+            '\t"/run/k0s/containerd-cri.toml",\n]\n',
+            "/run/k0s/containerd-cri.toml": f"version = 2\n{RUNC_2}",
         },
         "/run/k0s/containerd.sock",
         "/etc/k0s/containerd.d/tandem.toml",

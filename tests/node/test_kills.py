@@ -101,18 +101,18 @@ def test_install_killed_before_any_act(victim: Victim, pristine: dict[str, str])
 def test_upgrade_killed_before_any_act(victim: Victim, pristine: dict[str, str]) -> None:
     victim.install("1").good()
     reference = victim.install("2").good()
-    old, new = "2", "1"
-    for count in victim.killed(lambda at: victim.install(new, at), reference):
+    versions = ["1", "2"]
+    for count in victim.killed(lambda at: victim.install(versions[0], at), reference):
         # Whichever of the two is in force by now, guests run.
         victim.acting.call("verify").good()
         if count % 2:
-            victim.install(new).good()
-            victim.has_only(new)
-            old, new = new, old
+            victim.install(versions[0]).good()
+            victim.has_only(versions[0])
+            versions.reverse()
         else:
             victim.uninstall().good()
             assert victim.node.tree() == pristine
-            victim.install(old).good()
+            victim.install(versions[1]).good()
     assert victim.steps >= set(INSTALL)
 
 

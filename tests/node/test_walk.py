@@ -95,8 +95,8 @@ def test_from_installation_to_removal(bare: FakeNode, tmp_path: Path) -> None:
         assert node.current == SECOND
         old.works()
         old.goes_on()
-        with node.pod("new", "tandem") as pod:
-            Mixed.start(node, pod).works()
+        with node.pod("new", "tandem") as other:
+            Mixed.start(node, other).works()
             assert node.running_versions() == {FIRST, SECOND}
             node.restart()
             old.works()
