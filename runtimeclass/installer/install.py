@@ -73,9 +73,11 @@ def install(node: Node, state: State, runner: Runner) -> str:
         InstallerError: of the kind that the package's docstring gives for each exit status.
     """
     bundle = read_bundle(node.options.bundle or own_bundle())
+    journal = state.journal
+    if journal.operation is not None:
+        _mend(node, state)
     _check_host(node, bundle)
     name = bundle.name_on(node.host)
-    journal = state.journal
     before = journal.version
     journal.begin("install", name)
     done = False
@@ -173,6 +175,14 @@ def _check_host(node: Node, bundle: Bundle) -> None:
     node.cri.version()
     if not (node.host.path(f"{TOP}/{bundle.name_on(node.host)}")).exists():
         check_room(bundle, node.host)
+
+
+def _mend(node: Node, state: State) -> None:
+    """Give a containerd that does not answer what it had before the call that broke off."""
+    try:
+        node.cri.version()
+    except NodeError:
+        HandlerStep(node, state.changes).undo()
 
 
 def _link(node: Node) -> str:

@@ -107,8 +107,11 @@ def find_place(host: Host, options: Options) -> Place:
         _refuse_many(running)
     if running:
         return running[0]
-    # No /proc of the node's, or a containerd that hides in another program.
+    # No /proc of the node's, or a containerd that is down, which an earlier call may have to mend.
     alive = [Place(row, row.config, row.socket) for row in LAYOUTS if _is_there(host, row)]
+    if not alive:
+        known = [row for row in LAYOUTS if host.exists(row.source or row.config)]
+        alive = [Place(row, row.config, row.socket) for row in known]
     if len(alive) > 1:
         _refuse_many(alive)
     if not alive:

@@ -26,7 +26,7 @@ class Options:
     containerd_socket: str = ""
     restart: str = "systemd"
     restart_command: tuple[str, ...] = ()
-    timeout_s: float = 60.0
+    timeout_s: float = 120.0
     wait_s: float = 0.0
     node: str = ""
 
@@ -65,8 +65,8 @@ def _add(stage: argparse.ArgumentParser, name: str, env: Mapping[str, str]) -> N
     containerd.add_argument("--containerd-config", default="", metavar="PATH")
     containerd.add_argument("--containerd-socket", default="", metavar="PATH")
     stage.add_argument(
-        "--timeout", dest="timeout_s", type=float, default=60.0, metavar="SECONDS",
-        help="for containerd to be back, and for the guest to run (default: 60)",
+        "--timeout", dest="timeout_s", type=float, default=120.0, metavar="SECONDS",
+        help="for containerd to be back, and for the guest to run (default: 120)",
     )  # fmt: skip
     if name in {"check", "install"}:
         stage.add_argument(

@@ -8,6 +8,7 @@ then, or what goes wrong. Or containerd is a unit of a real systemd, which is th
 namespace in the room. Nothing stays when the with statement ends.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -184,9 +185,16 @@ class FakeNode:
                 self._room.close()
                 self._room = None
             if self.name:
-                remove_cgroups(self.name)
+                # systemd's processes end a moment after its namespace.
+                wait_for("end of the node's cgroups", self._no_cgroups)
                 shutil.rmtree(self.folder)
                 self.name = ""
+
+    def _no_cgroups(self) -> bool:
+        with contextlib.suppress(OSError):
+            remove_cgroups(self.name)
+            return True
+        return False
 
     def installer(
         self, stage: str, *arguments: str | Path, timeout: float = 300.0

@@ -75,22 +75,22 @@ class Victim:
 
 @pytest.fixture
 def victim(
-    node: FakeNode,
+    shared: FakeNode,
     acting: Acting,
     bundles: dict[str, Path],
     containerd: str,
     pristine: dict[str, str],
 ) -> Victim:
-    return Victim(node, acting, bundles, containerd)
+    return Victim(shared, acting, bundles, containerd)
 
 
 def test_install_killed_before_any_act(victim: Victim, pristine: dict[str, str]) -> None:
-    reference = victim.install("1").good()
+    reference = victim.install("0.1.0").good()
     victim.uninstall().good()
-    for count in victim.killed(lambda at: victim.install("1", at), reference):
+    for count in victim.killed(lambda at: victim.install("0.1.0", at), reference):
         if count % 2:
-            victim.install("1").good()
-            victim.has_only("1")
+            victim.install("0.1.0").good()
+            victim.has_only("0.1.0")
         victim.uninstall().good()
         assert victim.node.tree() == pristine
     assert victim.steps >= set(INSTALL)
@@ -99,9 +99,9 @@ def test_install_killed_before_any_act(victim: Victim, pristine: dict[str, str])
 
 
 def test_upgrade_killed_before_any_act(victim: Victim, pristine: dict[str, str]) -> None:
-    victim.install("1").good()
-    reference = victim.install("2").good()
-    versions = ["1", "2"]
+    victim.install("0.1.0").good()
+    reference = victim.install("0.2.0").good()
+    versions = ["0.1.0", "0.2.0"]
     for count in victim.killed(lambda at: victim.install(versions[0], at), reference):
         # Whichever of the two is in force by now, guests run.
         victim.acting.call("verify").good()
@@ -117,13 +117,13 @@ def test_upgrade_killed_before_any_act(victim: Victim, pristine: dict[str, str])
 
 
 def test_uninstall_killed_before_any_act(victim: Victim, pristine: dict[str, str]) -> None:
-    victim.install("1").good()
+    victim.install("0.1.0").good()
     reference = victim.uninstall().good()
-    victim.install("1").good()
+    victim.install("0.1.0").good()
     for count in victim.killed(victim.uninstall, reference):
         if count % 2:
             victim.uninstall().good()
             assert victim.node.tree() == pristine
-        victim.install("1").good()
-        victim.has_only("1")
+        victim.install("0.1.0").good()
+        victim.has_only("0.1.0")
     assert victim.steps >= set(UNINSTALL)

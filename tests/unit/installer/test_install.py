@@ -123,6 +123,24 @@ def test_containerd_that_does_not_come_back_at_all_is_named(node: FakeNode) -> N
     node.works("1")
 
 
+def test_containerd_that_a_killed_call_left_down_is_mended(node: FakeNode) -> None:
+    def watch(act: str, name: str) -> None:
+        if name == "proof":
+            raise Killed
+
+    with pytest.raises(Killed):
+        node.call("install", "1", watch=watch)
+    node.refuses = "tandem"
+    node.start()
+    node.path("/run/containerd/containerd.sock").unlink()
+    with pytest.raises(RestartError):
+        node.call("install", "1")
+    assert node.answers
+    node.refuses = ""
+    node.call("install", "1")
+    node.works("1")
+
+
 def test_no_guest_runs(node: FakeNode) -> None:
     before = node.tree()
     node.broken = {"1", "2"}

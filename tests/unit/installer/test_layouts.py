@@ -101,6 +101,13 @@ def test_no_containerd_is_refused(tmp_path: Path) -> None:
         find_place(Host(tmp_path), INSTALL)
 
 
+def test_containerd_that_is_down_is_known_by_its_files(tmp_path: Path) -> None:
+    k0s = ROOTS["k0s-by-hand"]
+    (k0s.make(tmp_path) / k0s.socket.lstrip("/")).unlink()
+    (tmp_path / "etc/k0s/containerd.d").mkdir()
+    assert find_place(Host(tmp_path), INSTALL).layout.name == "k0s"
+
+
 def test_what_is_named_wins(tmp_path: Path) -> None:
     host = Host(ROOTS["kubeadm"].make(tmp_path))
     k3s = LAYOUTS[0]
