@@ -5,7 +5,8 @@ answer, both JSON. An installer is forked from here for each request, since that
 and does what `tandem-installer` does with these arguments. It counts its acts, by Python's audit
 events: every change of a name, every file that is opened to be written, every connection, process
 and signal, every call that has containerd change something; and the beginning of every step. Before
-the act whose number is asked for, it sends itself the signal.
+the act whose number is asked for, it sends itself the signal; or at the beginning of the nth step,
+"begin 3", or before the first act of a kind, "os.kill".
 
     {"arguments": [...], "at": 7, "number": 9, "folder": where stdout, stderr and trace are put}
         -> {"status": as a shell has it, or null where it is stopped, "pid": 123}
@@ -42,11 +43,12 @@ _READY = (call,)
 class Acts(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc] # grpc has no types
     """Writes the trace, and sends the signal."""
 
-    def __init__(self, trace: Path, at: int, number: int) -> None:
+    def __init__(self, trace: Path, at: int | str, number: int) -> None:
         self._trace = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._at = at
         self._number = number
         self._count = 0
+        self._begun = 0
         self._step = ""
         self._busy = False
 
@@ -54,7 +56,8 @@ class Acts(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc] # grpc has n
         """One is about to be done."""
         self._count += 1
         os.write(self._trace, f"{self._step}\t{what}\n".encode())
-        if self._count == self._at:
+        if self._at in {self._count, what.partition(" ")[0], what}:
+            self._at = 0
             self._busy = True
             os.kill(os.getpid(), self._number)
             self._busy = False
@@ -62,7 +65,8 @@ class Acts(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc] # grpc has n
     def step(self, act: str, name: str) -> None:
         """A step is about to begin."""
         self._step = f"{act} {name}"
-        self.act("begin")
+        self._begun += 1
+        self.act(f"begin {self._begun}")
 
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         """For sys.addaudithook."""
@@ -101,7 +105,7 @@ def main() -> None:
         print(json.dumps({"status": code, "pid": pid}), flush=True)
 
 
-def _child(arguments: Sequence[str], at: int, number: int, folder: str) -> NoReturn:
+def _child(arguments: Sequence[str], at: int | str, number: int, folder: str) -> NoReturn:
     status = 1
     try:
         with Path(folder, "out").open("w") as out, Path(folder, "err").open("w") as err:

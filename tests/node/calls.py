@@ -70,7 +70,8 @@ class Outcome:
 
 def isolated(node: FakeNode, message: Path, argv: Sequence[str | Path]) -> list[str]:
     """The command line that runs `argv` on the node, with a termination log in a file."""
-    script: list[str | Path] = ["unshare", "--mount", "sh", "-euc", _DEV, "sh", message]
+    script: list[str | Path] = ["unshare", "--mount", "--propagation=slave", "sh"]
+    script += ["-euc", _DEV, "sh", message]
     return node.room.command([*script, *argv])
 
 
@@ -138,10 +139,10 @@ class Acting:
         self,
         stage: str,
         *arguments: str | Path,
-        at: int = 0,
+        at: int | str = 0,
         number: int = signal.SIGKILL,
     ) -> Outcome:
-        """One call, to its end; a signal is sent right before the act `at`, if that is not 0."""
+        """One call, to its end; a signal is sent right before the act `at` of `acts`, if any."""
         folder = self._new_folder()
         answer = self._ask(
             {

@@ -151,6 +151,8 @@ class FakeNode:
             subprocess.run(
                 self.room.command(["mount", "--bind", self.path(name), name]), check=True
             )
+        # As systemd has it: what is mounted later is seen by installers that have begun before.
+        self.sh("mount --make-rshared /")
         self._write_restart()
         self._cri = Cri(self.path("/run/containerd/containerd.sock"))
         self.start_containerd()
