@@ -35,6 +35,10 @@ protos: $(VENV)/.ready ## generate shim/api, runtimeclass/api and tests/support/
 check-protos: protos ## the generated code is what proto/ says
 	git diff --exit-code --stat -- shim/api runtimeclass/api tests/support/api
 
+.PHONY: manifests
+manifests: $(VENV)/.ready ## write runtimeclass/*.yaml, kustomize bases and chart templates from runtimeclass/manifests
+	$(BIN)/python -m runtimeclass.manifests
+
 .PHONY: fmt check
 fmt: $(VENV)/.ready ## format
 	$(BIN)/ruff format shim runtimeclass tests bench demo
@@ -52,7 +56,7 @@ check: $(VENV)/.ready ## ruff, mypy strict, import directions, spelling
 test: test-unit test-conformance test-cri test-artifacts ## every test that needs no cluster
 
 test-unit: setup ## unit, integration and security tests
-	$(BIN)/python -m pytest tests/unit tests/style tests/integration tests/security
+	$(BIN)/python -m pytest tests/unit tests/style tests/manifests tests/integration tests/security
 
 test-conformance: setup ## play containerd's side, against runc's shim and ours
 	$(BIN)/python -m pytest tests/conformance
@@ -64,7 +68,7 @@ test-artifacts: setup ## every packing of Wasm, from a real registry through a r
 	$(BIN)/python -m pytest tests/artifacts
 
 # Slower ones. STACKS chooses rows of the matrix: STACKS="1.7-grpc".
-.PHONY: stacks test-matrix test-cgroup2 test-conformance-grpc
+.PHONY: stacks test-matrix test-cgroup2 test-conformance-grpc test-load
 stacks: ## newer containerds, runc, crun and a cgroup v2 kernel, from newer suites of Debian
 	tests/stacks/provision.sh
 
@@ -74,9 +78,42 @@ test-matrix: setup stacks ## pods and packings through containerd 1.6, 1.7 and 2
 test-conformance-grpc: setup ## the conformance suite against our shim, over gRPC
 	$(BIN)/python -m pytest tests/conformance --transport grpc
 
+LOAD_SECONDS ?= 600
+test-load: setup ## HTTP functions at full load for ten minutes (LOAD_SECONDS): every body right, nothing grows
+	$(BIN)/python -m pytest -s tests/cri/test_http_load.py --load-seconds $(LOAD_SECONDS)
+
 test-cgroup2: setup stacks ## what depends on the cgroup hierarchy, on a kernel with cgroup v2 alone
 	$(BIN)/python -m tests.stacks.cgroup2
 
+NODE_IMAGE = build/bundle/tandem-$(VERSION)-amd64.oci.tar
+# The first time, test-chart takes two minutes of processor time to build Helm, and test-cluster twelve for Kubernetes.
+.PHONY: test-chart test-cluster test-installed test-k8s
+test-chart: setup ## the Helm chart, by Helm itself
+	tests/k8s/provision.sh helm
+	$(BIN)/python -m pytest tests/chart
+
+test-cluster: setup stacks ## the manifests and test-k8s in a Kubernetes of one node, made here
+	tests/k8s/provision.sh helm
+	tests/k8s/provision.sh cluster
+	$(BIN)/python -m pytest tests/k8s
+
+test-installed: setup stacks image ## the same, by the real node image, from a node that has never heard of Tandem and back
+	tests/k8s/provision.sh cluster
+	$(BIN)/python -m tests.k8s.installed $(NODE_IMAGE)
+
+test-k8s: $(VENV)/.ready ## Tandem in the cluster of the current kubeconfig; see tests/k8s/__main__.py for IMAGE and the like
+	$(BIN)/python -m tests.k8s
+
+CHECKOV := .cache/checkov-$(shell sha256sum tests/manifests/checkov.lock | cut -c 1-12)
+
+.PHONY: lint-manifests
+lint-manifests: $(CHECKOV)/.ready ## hold manifests and examples to checkov's policies
+	$(CHECKOV)/bin/checkov --config-file tests/manifests/checkov.yaml
+
+$(CHECKOV)/.ready:
+	$(PYTHON) -m venv $(CHECKOV)
+	$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/manifests/checkov.lock
+	touch $@
 .PHONY: test-node
 test-node: setup stacks ## the installer on nodes with a real containerd 1.6, 1.7 and 2.1
 	for release in 1.6 1.7 2.1; do $(BIN)/python -m pytest tests/node --containerd $$release || exit 1; done

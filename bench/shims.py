@@ -8,10 +8,11 @@ import contextlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self, TypeVar
 
 from google.protobuf.empty_pb2 import Empty
@@ -32,6 +33,8 @@ NAMESPACE = "bench"
 
 _TASK = "containerd.task.v2.Task"
 _COMMAND_TIMEOUT_S = 30.0
+# a large module is compiled, on a machine that does other things
+_CALL_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,18 @@ class Containerd:
         rootfs = self.node.directory / "rootfs" / "busybox"
         return Workload(GO_SHIM, rootfs if rootfs.exists() else make_rootfs(rootfs), args)
 
-    def prepare(self, workload: Workload, *env: str, own_network: bool = True) -> "Container":
-        """Make a bundle, ready for `start`, with these variables added."""
+    def prepare(
+        self,
+        workload: Workload,
+        *env: str,
+        own_network: bool = True,
+        annotations: Mapping[str, str] = MappingProxyType({}),
+    ) -> "Container":
+        """Make a bundle, ready for `start`, with these variables and annotations added."""
         container_id = f"{self.node.name}-{next(self._numbers)}"
         namespaces = [name for name in KINDS if own_network or name != "network"]
         spec = build_spec(container_id, workload.args, env=env, namespaces=namespaces)
+        spec["annotations"] = {**spec.get("annotations", {}), **annotations}
         # One parent for all, so that nothing is left of it.
         spec["linux"]["cgroupsPath"] = f"/{self.node.name}/{container_id}"
         stdio = self.node.directory / "io" / container_id
@@ -236,4 +246,5 @@ class Container:
         return self._client
 
     def _call(self, method: str, request: Message, into: type[M]) -> M:
-        return self._connection.call(_TASK, method, request, into)
+        sent = self._connection.begin(_TASK, method, request)
+        return self._connection.finish(sent, into, _CALL_TIMEOUT_S)

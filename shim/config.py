@@ -91,7 +91,11 @@ class Http:
 
     `memory_bytes` is for each linear memory of an instance, `timeout_s` for a guest from the end of
     the request's header to that of the answer's body, `client_timeout_s` for a client that has to
-    send or read.
+    send or read. `reuse` is how many requests an instance may answer, one after the other; with
+    `workers` 0 there are as many processes as the container's CPU limit is processors, and each has
+    `connections` and `concurrency` for itself. `fuel` is the number of instructions that a request
+    may take. Without a value, there is no `health` path, no `metrics` address, and no limit of
+    fuel.
     """
 
     listen: str = "0.0.0.0:8080"
@@ -106,6 +110,11 @@ class Http:
     header_timeout_s: int = 10
     idle_timeout_s: int = 60
     client_timeout_s: int = 30
+    reuse: int = 1
+    workers: int = 0
+    health: str = ""
+    metrics: str = ""
+    fuel: int = 0
 
 
 @dataclass(frozen=True, slots=True)

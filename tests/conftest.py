@@ -43,6 +43,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="ttrpc",
         help="what containerd and our shim speak in those and in tests/conformance",
     )
+    parser.addoption(
+        "--load-seconds",
+        metavar="N",
+        default="20",
+        help="how long tests/cri/test_http_load.py asks as fast as it can (default: 20)",
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -26,7 +26,8 @@ DaemonSet mounts only these, by hostPath, at the same places below /host):
 
     read    /proc                    containerd's command line (that of any user may be read), and
                                      which versions are in use. Without it: a containerd in one of
-                                     the known places, and old versions stay while pods run
+                                     the known places, old versions stay while tandemd or pods run,
+                                     and a tandemd that a pod's start brought up cannot be ended
     read    containerd's socket      CRI and containerd's own gRPC; the directory is mounted, since
                                      a restart makes the socket anew: /run/containerd, or /run/k3s,
                                      /run/k0s, /var/snap/microk8s/common/run

@@ -6,6 +6,7 @@ fill the disk, from there). Every OSError becomes a HostError that names the pat
 """
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import os
@@ -180,7 +181,7 @@ class Files:
     def adopt(self, new: Path, path: Path) -> None:
         """Give a directory that is complete its name; everything in it is on the disk first."""
         with told("rename", path):
-            os.sync()
+            _sync_file_system(new)
             self._before("adopt", path)
             new.rename(path)
             _sync_directory(path.parent)
@@ -195,6 +196,18 @@ def told(act: str, path: Path) -> Iterator[None]:
         way_out = _WAYS_OUT.get(error.errno or 0, "look at the file system")
         text = f"cannot {act} {path}: {error.strerror or error}; {way_out}, then call again"
         raise HostError(text) from error
+
+
+def _sync_file_system(path: Path) -> None:
+    """syncfs(2): one call for thousands of files, and not for the node's other disks."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if libc.syncfs(fd) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.close(fd)
 
 
 def _sync_directory(path: Path) -> None:

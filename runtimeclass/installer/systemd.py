@@ -110,6 +110,8 @@ class Systemd:
         scope = f"tandem-end-{pid}.scope"
         properties = [("PIDs", ("au", [pid]))]
         self._call("StartTransientUnit", "ssa(sv)a(sa(sv))", scope, "replace", properties, [])
+        # Its start is only queued; there is nothing in it to be signalled before.
+        self._wait(scope, lambda state: state in {"active", ""})
         self._call("KillUnit", "ssi", scope, "all", int(signal.SIGTERM), missing_ok=True)
 
     def state(self, unit: str) -> str:

@@ -33,7 +33,6 @@ _POLL_S = 0.1
 TEXT = """\
 [Unit]
 Description=Tandem's node daemon, from which the shims of its pods are forked
-Documentation=file:{directory}/bundle.json
 StartLimitIntervalSec=0
 
 [Service]
@@ -130,7 +129,7 @@ def _serve(host: Host, systemd: Systemd) -> None:
                 f" systemctl status {UNIT}, journalctl -u {UNIT}"
             )
         main, daemon = systemd.main_pid(UNIT), _pid(host)
-        if daemon and daemon != main and daemon_runs(host):
+        if daemon != main and daemon_runs(host) and _is_tandemd(host, daemon):
             with contextlib.suppress(HostError):
                 systemd.end_process(daemon)
         time.sleep(_POLL_S)
@@ -160,10 +159,12 @@ def end_daemon(host: Host, systemd: Systemd | None) -> None:
     if not daemon_runs(host):
         return
     pid = _pid(host)
-    if pid and systemd is not None:
+    if not _is_tandemd(host, pid):
+        raise _cannot_end(pid)
+    if systemd is not None:
         with contextlib.suppress(HostError):
             systemd.end_process(pid)
-    elif pid and _sees_pids(host):
+    elif _sees_pids(host):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
     else:
@@ -192,11 +193,19 @@ def _pid(host: Host) -> int:
 
 def _runs_from(host: Host, name: str) -> bool:
     """Whether a daemon runs, and is that of this bundle."""
+    return daemon_runs(host) and f"{TOP}/{name}/".encode() in _command(host, _pid(host))
+
+
+def _is_tandemd(host: Host, pid: int) -> bool:
+    """Whether this is a daemon: the file may name one that died, whose pid is another's by now."""
+    return pid > 0 and b"tandemd" in _command(host, pid)
+
+
+def _command(host: Host, pid: int) -> bytes:
     try:
-        line = host.path(f"/proc/{_pid(host)}/cmdline").read_bytes()
+        return host.path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
-        return False
-    return daemon_runs(host) and f"{TOP}/{name}/".encode() in line
+        return b""
 
 
 def _sees_pids(host: Host) -> bool:

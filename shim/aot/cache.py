@@ -9,8 +9,8 @@ Below the directory, one directory per compatibility key:
 `DIGEST.json` is what is known of one (`Description`); its mtime is the time of the last use;
 `*.partial` is a file being written, locked by its writer;
 `memo/BOOT.NAME` is a mark: see `Marks`.
-Artefacts of programs that can be interrupted (CGI) are others: in a directory of their own, whose
-name ends in `.interruptible`. Beside these, `layers` has the files of images (`Layers`), and
+Artefacts of another kind of code (`Code`) are in a directory of their own, whose name ends in the
+kind's, such as `.interruptible`. Beside these, `layers` has the files of images (`Layers`), and
 `slots` the locks of running compilations.
 """
 
@@ -26,13 +26,13 @@ from shim.aot.layers import Layers
 from shim.aot.locks import PARTIAL, lock_file
 from shim.aot.marks import DESCRIPTION, Marks
 from shim.aot.writer import EntryWriter, mark_of_digest
+from shim.engine.code import Code
 
 __all__ = ["Artefact", "Cache"]
 
 MEMO = "memo"
 LAYERS = "layers"
 SLOTS = "slots"
-INTERRUPTIBLE = ".interruptible"
 # a file can change without a new time stamp for as long as the clock that stamps it stands still;
 # 2 s is the coarsest of all file systems
 _RACY_NS = 2_000_000_000
@@ -46,8 +46,7 @@ class Cache:
         directory: Path,
         max_bytes: int,
         compatibility_key: str,
-        *,
-        interruptible: bool = False,
+        code: Code = Code.PLAIN,
     ) -> None:
         """Make or check the directories; see `open_private` for what is refused.
 
@@ -55,20 +54,21 @@ class Cache:
             directory: the node's.
             max_bytes: what all artefacts may take on disk.
             compatibility_key: what artefacts depend on.
-            interruptible: whether these are artefacts for `shim.engine.config.serving_engine`.
+            code: which kind of native code the artefacts are.
         """
         self.directory = open_private(directory)
         self.max_bytes = max_bytes
         self._compatibility_key = compatibility_key
         key = hashlib.sha256(compatibility_key.encode()).hexdigest()[:16]
-        self.interruptible = interruptible
-        self.artefacts = open_below(self.directory, key + INTERRUPTIBLE * interruptible)
+        self.code = code
+        self.artefacts = open_below(self.directory, key + code.suffix)
         self.marks = Marks(open_below(self.artefacts, MEMO), self.artefacts)
 
-    def of_interruptible(self) -> "Cache":
-        """The same with interruptible artefacts; its directory is made when first asked for."""
-        key = self._compatibility_key
-        return Cache(self.directory, self.max_bytes, key, interruptible=True)
+    def of(self, code: Code) -> "Cache":
+        """The same with artefacts of this kind; their directory is made when first asked for."""
+        if code is self.code:
+            return self
+        return Cache(self.directory, self.max_bytes, self._compatibility_key, code)
 
     @property
     def layers(self) -> Layers:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from shim.aot.cache import INTERRUPTIBLE, LAYERS, MEMO, Cache
+from shim.aot.cache import LAYERS, MEMO, Cache
 from shim.aot.entry import Artefact, decode_description
 from shim.aot.locks import PARTIAL, lock_file, remove_if_abandoned
 from shim.aot.marks import DESCRIPTION, is_alive
@@ -111,12 +111,12 @@ def evict(cache: Cache, keep: Artefact, ask_alive_images: AskAlive = nobody_to_a
 def list_entries(cache: Cache) -> list[Entry]:
     """Everything that takes room."""
     found: list[Entry] = []
-    current = cache.artefacts.name.removesuffix(INTERRUPTIBLE)
+    current = _key_of(cache.artefacts.name)
     for directory in _entries(cache.directory):
         if directory.name == LAYERS:
             found += _list_layers(cache)
         elif directory.is_dir(follow_symlinks=False):
-            is_current = directory.name.removesuffix(INTERRUPTIBLE) == current
+            is_current = _key_of(directory.name) == current
             found += _list_artefacts(Path(directory), is_current=is_current)
     return found
 
@@ -139,6 +139,11 @@ def clear_debris(cache: Cache) -> None:
             elif partial.name.endswith(DESCRIPTION) and directory.name != LAYERS:
                 _remove_if_alone(Path(partial))
         _prune_marks(Path(directory, MEMO))
+
+
+def _key_of(name: str) -> str:
+    # what follows is the kind of code
+    return name.partition(".")[0]
 
 
 def _list_artefacts(directory: Path, *, is_current: bool) -> Iterator[Entry]:

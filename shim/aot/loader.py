@@ -24,6 +24,7 @@ from shim.aot.locks import slot
 from shim.aot.priority import step_back
 from shim.aot.report import Loaded, encode_error, encode_report
 from shim.aot.source import ModuleSource
+from shim.engine.code import Code
 from shim.engine.compile import Compiled, compile_module
 from shim.errdefs import (
     InternalError,
@@ -80,6 +81,8 @@ def run_loader(
 
 def _load(source: ModuleSource, cache: Cache, limits: CompileLimits, ask_alive: AskAlive) -> Loaded:
     source.prepare()
+    if source.is_cgi:
+        cache = cache.of(Code.INTERRUPTIBLE)
     digest = source.digest or _digest_of(source.read(limits.memory_bytes))
     found = cache.lookup(digest, source.image)
     made = _Made(found) if found else _verify_or_compile(source, digest, cache, limits)
@@ -103,14 +106,14 @@ def _verify_or_compile(
             binary = source.read(limits.memory_bytes)
             if _digest_of(binary) != digest:
                 raise InvalidArgumentError("the module changed while it was read")
-            compiled = _compile(binary, limits, interruptible=cache.interruptible)
+            compiled = _compile(binary, limits, cache.code)
             artefact = entry.finish(compiled.kind, compiled.artefact, len(binary), source.image)
         return _Made(artefact, is_new=True, removed=tuple(entry.removed))
 
 
-def _compile(binary: bytes, limits: CompileLimits, *, interruptible: bool) -> Compiled:
+def _compile(binary: bytes, limits: CompileLimits, code: Code) -> Compiled:
     try:
-        return compile_module(binary, interruptible=interruptible)
+        return compile_module(binary, code=code)
     except ResourceExhaustedError as error:
         raise _too_little_memory(error, limits) from error
 

@@ -48,6 +48,12 @@ class Loaded:
     removed: tuple[str, ...] = ()
 
 
+def modules_of(loaded: Loaded) -> int:
+    """How many modules the image has from which this one came, where the source says so; else 1."""
+    count = loaded.facts.get("modules")
+    return count if isinstance(count, int) else 1
+
+
 def encode_report(loaded: Loaded) -> bytes:
     """The report of a success."""
     artefact = loaded.artefact

@@ -36,6 +36,11 @@ class ModuleSource(Protocol):
         """
 
     @property
+    def is_cgi(self) -> bool:
+        """After `prepare`: whether the image says that its modules are CGI programs. Who starts a
+        container knows that before, and chooses the cache for it."""
+
+    @property
     def digest(self) -> str | None:
         """After `prepare`: sha256 of the module in hex, where it is known without reading it."""
 
@@ -63,6 +68,7 @@ class FileSource:
     """A file of a rootfs or volume."""
 
     digest = None
+    is_cgi = False
 
     def __init__(
         self, fd: int, identity: str, ask_image: Callable[[], str | None] | None = None

@@ -87,11 +87,17 @@ def prune(*, everything: bool, address: str | None, output: str) -> None:
 
 @command.command("warm")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--cgi", is_flag=True, help="For pods with the annotation cgi.")
 @click.option("--namespace", default="k8s.io", show_default=True, help="containerd's.")
 @click.option("--address", help="containerd's socket, instead of [containerd] address.")
 @output_option
-def warm(images: tuple[str, ...], *, namespace: str, address: str | None, output: str) -> None:
+def warm(
+    images: tuple[str, ...], *, cgi: bool, namespace: str, address: str | None, output: str
+) -> None:
     """Compile every module of images that containerd has, before their first pod.
+
+    CGI programs are compiled in another way than others. Of those that a modules.toml names, which
+    is their image's entry point, this is known; of others, only a pod's annotation says it.
 
     For a file, or an image of this node's own store, say `compile`. For every image that is pulled
     from now on, say warm_on_pull in [cache].
@@ -103,6 +109,10 @@ def warm(images: tuple[str, ...], *, namespace: str, address: str | None, output
 
     config = node_config()
     cache, limits = node_cache(config), compile_limits(config)
+    if cgi:
+        from shim.engine.code import Code
+
+        cache = cache.of(Code.INTERRUPTIBLE)
     where = address or config.containerd.address
     done: list[dict[str, Any]] = []
     for image in images:

@@ -7,6 +7,7 @@ from shim.content.source import ImageSource, Origin, Target
 from shim.errdefs import InvalidArgumentError
 from shim.oci.artifact import Artifact
 from shim.oci.choose import Choice
+from shim.oci.modules import DEFAULT_NAME
 
 
 class NamedImageSource(ImageSource):
@@ -26,6 +27,15 @@ class NamedImageSource(ImageSource):
     ) -> None:
         self._number = number
         super().__init__(Origin(address, namespace, image=image), self._nth, cache, target)
+
+    def prepare(self) -> None:
+        """As `ImageSource`; an image that brings a `modules.toml` has it for its entry point.
+
+        Raises:
+            ShimError: as `ImageSource`.
+        """
+        super().prepare()
+        self.is_cgi = any(file.path == DEFAULT_NAME for file in self.resolved.artifact.files)
 
     def facts(self) -> dict[str, JSON]:
         """Which image it is, and how many modules it has."""

@@ -1,4 +1,4 @@
-"""The Wasm file that an ordinary image runs, taken from its layers before anybody unpacks them.
+"""The Wasm files that an ordinary image runs, taken from its layers before anybody unpacks them.
 
 For who compiles ahead: what is found here has the digest that the file will have in a root file
 system. Rules: only what the image's config names, as an absolute path or below its working
@@ -9,7 +9,7 @@ trusted: see `shim.unpack`.
 import platform
 import posixpath
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from shim.aot.cache import Artefact, Cache
@@ -21,6 +21,7 @@ from shim.oci.entrypoint import parse_entrypoint
 from shim.oci.image_config import MAX_CONFIG_BYTES, ImageConfig, parse_config
 from shim.oci.indexes import find_manifest
 from shim.oci.media_types import is_image_config, is_index, is_unpacked_by_containerd
+from shim.oci.modules import is_modules_file, parse_modules
 from shim.unpack.streams import Budget, VerifiedBlob, decompressed
 from shim.unpack.tar import TarReader, Type
 from shim.unpack.tree import OpenBlob
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _SUFFIXES = (".wasm", ".wat")
 _MAX_BYTES = 4 << 30
+# Whoever reads it knows better what is too large.
+_MAX_TABLE_BYTES = 16 << 20
 _MAX_ENTRIES = 200_000
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -38,11 +41,20 @@ _OPAQUE = ".wh..wh..opq"
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What an image runs: a path in its layers, relative and normal, the lowest layer first."""
+    """What an image runs: a path in its layers, relative and normal, the lowest layer first.
+
+    `folder` is the working directory, in the same form.
+    """
 
     digest: str
     layers: tuple[Descriptor, ...]
     path: str
+    folder: str = ""
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the path is that of a `modules.toml`."""
+        return is_modules_file(self.path)
 
 
 def find_program(target: Descriptor, read: Read) -> Program | None:
@@ -59,9 +71,11 @@ def find_program(target: Descriptor, read: Read) -> Program | None:
     config = manifest.config
     if not is_image_config(config.media_type) or config.size > MAX_CONFIG_BYTES:
         return None
-    path = _path(parse_config(read(config)))
+    said = parse_config(read(config))
+    path = _path(said)
     layers = [each for each in manifest.layers if is_unpacked_by_containerd(each.media_type)]
-    return Program(digest, tuple(layers), path) if path else None
+    folder = _normal(said.working_dir)
+    return Program(digest, tuple(layers), path, folder) if path else None
 
 
 def extract(program: Program, open_blob: OpenBlob, max_bytes: int) -> bytes:
@@ -84,7 +98,18 @@ def extract(program: Program, open_blob: OpenBlob, max_bytes: int) -> bytes:
             stream.close()
         if found is not None:
             return found
-    raise NotFoundError(f"entry point /{program.path} is in no layer of the image")
+    raise NotFoundError(f"/{program.path} is in no layer of the image")
+
+
+def programs_of(program: Program, open_blob: OpenBlob) -> tuple[Program, ...]:
+    """The files that a `modules.toml` names, each once, in its order.
+
+    Raises:
+        ShimError: from `extract`, or it says what it cannot mean.
+    """
+    data = extract(program, open_blob, _MAX_TABLE_BYTES)
+    paths = [_normal(program.folder, each.module) for each in parse_modules(data, program.path)]
+    return tuple(replace(program, path=path) for path in dict.fromkeys(paths))
 
 
 def _in_layer(tar: TarReader, path: str, max_bytes: int) -> bytes | None:
@@ -101,14 +126,14 @@ def _in_layer(tar: TarReader, path: str, max_bytes: int) -> bytes | None:
         hides = hides or name in hidden
         is_link = member.type in {Type.SYMLINK, Type.HARDLINK}
         if is_link and (name == path or name in _folders(path)):
-            raise NotFoundError(f"entry point /{path}: /{name[:200]} is a link")
+            raise NotFoundError(f"/{path}: /{name[:200]} is a link")
         if name != path or member.type is not Type.FILE:
             continue
         if member.size > max_bytes:
             raise too_large(member.size, max_bytes)
         found = b"".join(iter(lambda: tar.read(1 << 20), b""))
     if found is None and hides:
-        raise NotFoundError(f"entry point /{path} is removed by a layer of the image")
+        raise NotFoundError(f"/{path} is removed by a layer of the image")
     return found
 
 
@@ -140,20 +165,30 @@ def _path(config: ImageConfig) -> str:
         path = parse_entrypoint(args).path
     except InvalidArgumentError:
         return ""
-    if not path.endswith(_SUFFIXES) and "wasm" not in config.architecture:
-        return ""
-    return posixpath.normpath(posixpath.join("/", config.working_dir, path)).lstrip("/")
+    known = path.endswith(_SUFFIXES) or is_modules_file(path)
+    return _normal(config.working_dir, path) if known or "wasm" in config.architecture else ""
+
+
+def _normal(*parts: str) -> str:
+    return posixpath.normpath(posixpath.join("/", *parts)).lstrip("/")
 
 
 class RootfsSource:
-    """The Wasm file that an ordinary image runs, as a loader's source."""
+    """The Wasm file that an ordinary image runs, as a loader's source; or file `number` of those
+    that its `modules.toml` names, counted from 0.
+
+    A loader's facts say how many there are (`modules`).
+    """
 
     kept_fds: tuple[int, ...] = ()
     digest = None
+    is_cgi = False
 
-    def __init__(self, origin: Origin, target: Target) -> None:
+    def __init__(self, origin: Origin, target: Target, number: int = 0) -> None:
         self._origin = origin
         self._target = target
+        self._number = number
+        self._count = 1
         self._client: Client | None = None
         self._program: Program | None = None
 
@@ -176,6 +211,14 @@ class RootfsSource:
         self._program = find_program(self._target.descriptor, self._client.read)
         if self._program is None:
             raise NotFoundError(f"image {self._target.image} runs no Wasm file")
+        self.is_cgi = self._program.is_table
+        if self.is_cgi:
+            try:
+                programs = programs_of(self._program, self._client.open)
+            except ShimError as error:
+                raise type(error)(f"image {self._target.image}: {error}") from error
+            self._count = len(programs)
+            self._program = programs[self._number]
 
     @property
     def image(self) -> str | None:
@@ -199,5 +242,5 @@ class RootfsSource:
         """Nothing."""
 
     def facts(self) -> dict[str, JSON]:
-        """Nothing."""
-        return {}
+        """How many files there are."""
+        return {"modules": self._count}

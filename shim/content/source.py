@@ -70,6 +70,7 @@ class ImageSource:
     """One module of a container's image."""
 
     kept_fds: tuple[int, ...] = ()
+    is_cgi = False
 
     def __init__(
         self,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import wasmtime
 from wasmtime import component
 
-from shim.engine.config import new_engine, new_serving_compiler
+from shim.engine.code import Code
+from shim.engine.config import new_compiler
 from shim.errdefs import InvalidArgumentError, ResourceExhaustedError, UnimplementedError
 from shim.wasm.binary import ComponentNames, Kind, component_names, sniff
 
@@ -25,12 +26,12 @@ class Compiled:
     artefact: bytes | bytearray
 
 
-def compile_module(binary: bytes, *, interruptible: bool = False) -> Compiled:
+def compile_module(binary: bytes, code: Code = Code.PLAIN) -> Compiled:
     """Compile a module or component, in the binary or the text format.
 
     Args:
         binary: it.
-        interruptible: whether it is to be for `serving_engine`, whatever it exports.
+        code: which kind of native code it is to become.
 
     Raises:
         InvalidArgumentError: it is no Wasm, or wasmtime refuses it; the text says why.
@@ -38,7 +39,7 @@ def compile_module(binary: bytes, *, interruptible: bool = False) -> Compiled:
         ResourceExhaustedError: the kernel gives this process no more memory.
     """
     try:
-        return _compile(binary, interruptible=interruptible)
+        return _compile(binary, code)
     except wasmtime.WasmtimeError as error:
         reason = str(error).strip()
         if "os error 12" in reason:
@@ -46,8 +47,7 @@ def compile_module(binary: bytes, *, interruptible: bool = False) -> Compiled:
         raise InvalidArgumentError(f"wasmtime refuses the module: {reason}") from error
 
 
-def _compile(binary: bytes, *, interruptible: bool) -> Compiled:
-    new_compiler = new_serving_compiler if interruptible else new_engine
+def _compile(binary: bytes, code: Code) -> Compiled:
     kind = sniff(binary)
     if kind is Kind.TEXT:
         binary = bytes(wasmtime.wat2wasm(binary))
@@ -55,13 +55,13 @@ def _compile(binary: bytes, *, interruptible: bool) -> Compiled:
     if kind is None:
         raise InvalidArgumentError("the file is no Wasm module, no component and no .wat text")
     if kind is Kind.MODULE:
-        return Compiled(kind, wasmtime.Module(new_compiler(), binary).serialize())
+        return Compiled(kind, wasmtime.Module(new_compiler(code.program), binary).serialize())
     names = component_names(binary)
     _refuse_wasi_0_3(names)
+    checks = code.program
     if any(name.startswith(HANDLER) for name in names.exports):
-        compiled = component.Component(new_serving_compiler(), binary)
-        return Compiled(Kind.SERVICE, compiled.serialize())
-    return Compiled(kind, component.Component(new_compiler(), binary).serialize())
+        kind, checks = Kind.SERVICE, code.service
+    return Compiled(kind, component.Component(new_compiler(checks), binary).serialize())
 
 
 def _refuse_wasi_0_3(names: ComponentNames) -> None:

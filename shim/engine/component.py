@@ -1,9 +1,6 @@
 """A component with WASI 0.2: commands (`wasi:cli/run`) and named functions."""
 
-import contextlib
-import os
 from collections.abc import Iterable
-from typing import Any
 
 import wasmtime
 from wasmtime import component
@@ -18,27 +15,14 @@ from shim.engine.guest import (
     new_store,
     reason_of,
 )
+from shim.engine.http import native as n
+from shim.engine.http.client import begin, check_http, outbound_of
 from shim.engine.interfaces.provider import INTERFACES, Provider, stores_of
 from shim.engine.linkers import component_linker, new_component_linker
 from shim.wasm.binary import Kind
 
 _RUN = "wasi:cli/run@0.2."
-_OUTGOING = "wasi:http/outgoing-handler@0.2."
 _NEVER = 1 << 62
-_DENIAL = (
-    b"tandem: request refused: HTTP-request-denied: a command cannot make requests where"
-    b" allowed-outbound-hosts or the node's [outbound] says which; only components that serve can\n"
-)
-
-
-def _deny(store: wasmtime.Store, request: component.ResourceAny, options: object) -> Any:
-    """`outgoing-handler.handle`: an error, which a result whose types differ needs no tag for."""
-    for given in (request, options):
-        if isinstance(given, component.ResourceAny):
-            given.drop(store)
-    with contextlib.suppress(OSError):
-        os.write(2, _DENIAL)
-    return component.Variant("HTTP-request-denied")
 
 
 class ComponentGuest:
@@ -49,21 +33,15 @@ class ComponentGuest:
         self._engine = engine
         self._component = component.Component.deserialize_file(engine, str(program.artefact))
         self._stores = stores_of(program, self._component, engine)
-        # Exactly as it is imported: wasmtime looks for that name first.
-        self._denied = tuple(
-            name
-            for name in self._component.type.imports(engine)
-            if name.startswith(_OUTGOING) and program.outbound.is_asked_for
-        )
+        self._outbound = outbound_of(program, self._component, engine)
 
     def prepare(self) -> None:
         """Build linker and store; runs no guest code."""
         self._store = new_store(self._engine, self._program)
-        self._store.set_wasi_http()
         if self._program.kind is Kind.SERVICE:
             # One of its functions, by name: nobody interrupts it.
             self._store.set_epoch_deadline(_NEVER)
-        self._linker = self._new_linker() if self._denied else component_linker(self._engine)
+        self._linker = component_linker(self._engine)
 
     def run(self) -> int:
         """Instantiate, call the function, and return the exit status.
@@ -119,16 +97,18 @@ class ComponentGuest:
         return 1 if failed and not self._program.function else 0
 
     def _instantiate(self) -> component.Instance:
+        imports = self._component.type.imports(self._engine)
+        if check_http(imports, self._engine):
+            begin(n.store_context(n.address(self._store)), self._outbound)
         try:
             return self._linker.instantiate(self._store, self._component)
         except wasmtime.WasmtimeError as error:
             # Only who imports an interface of `INTERFACES` pays for them: by this first attempt,
             # which ends before anything of the guest runs.
-            imports = self._component.type.imports(self._engine)
             if not INTERFACES.keys() & imports.keys():
                 self._refuse_unknown(imports, error)
                 raise
-        linker = self._new_linker()
+        linker = new_component_linker(self._engine)
         self._provider = Provider(self._program.given, environment(self._program), self._stores)
         self._provider.link(linker, imports, self._engine)
         try:
@@ -136,18 +116,6 @@ class ComponentGuest:
         except wasmtime.WasmtimeError as error:
             self._refuse_unknown(imports, error)
             raise
-
-    def _new_linker(self) -> component.Linker:
-        linker = new_component_linker(self._engine)
-        if self._denied:
-            # wasmtime's own client asks nobody where it may go, so where somebody has to be asked
-            # there are no requests.
-            linker.allow_shadowing = True
-            with linker.root() as root:
-                for name in self._denied:
-                    with root.add_instance(name) as handler:
-                        handler.add_func("handle", _deny)
-        return linker
 
     def _refuse_unknown(self, imports: Iterable[str], error: wasmtime.WasmtimeError) -> None:
         unknown = [name for name in imports if name not in INTERFACES and not is_provided(name)]

@@ -11,33 +11,48 @@ from pathlib import Path
 
 import wasmtime
 
-# names the settings of both engines; part of every artefact's key
+from shim.engine.code import Checks
+
+# names the settings of all engines; part of every artefact's key, as the kind of code is
 _CONFIG = "defaults, epochs where HTTP is served"
 
 
 def new_engine() -> wasmtime.Engine:
-    """Make an engine; it starts no thread until it compiles or runs something."""
-    return wasmtime.Engine(wasmtime.Config())
+    """Make an engine; it starts no thread until it runs something.
 
-
-@functools.cache
-def serving_engine() -> wasmtime.Engine:
-    """The engine of components that serve HTTP: what they run can be interrupted.
-
-    Only they have it, since looking for an interruption costs some 8 % in tight loops. Unlike
-    others, it compiles without threads of its own, so that a process which forks may hold it.
+    It compiles only what is small and our own, and without threads of its own, so that a process
+    which forks may hold it.
     """
     config = wasmtime.Config()
-    config.epoch_interruption = True
     config.parallel_compilation = False
     return wasmtime.Engine(config)
 
 
-def new_serving_compiler() -> wasmtime.Engine:
-    """An engine for the loader, whose artefacts `serving_engine` can load."""
-    config = wasmtime.Config()
-    config.epoch_interruption = True
+@functools.cache
+def serving_engine(checks: Checks) -> wasmtime.Engine:
+    """The engine of what serves HTTP: it can be interrupted, and has fuel where that is limited.
+
+    Nothing else has it, since looking for an interruption costs some 8 % in tight loops. It
+    compiles as `new_engine`'s do.
+    """
+    config = _config(checks)
+    config.parallel_compilation = False
     return wasmtime.Engine(config)
+
+
+def new_compiler(checks: Checks) -> wasmtime.Engine:
+    """An engine for the loader, whose artefacts can be loaded by `new_engine`'s, or by the
+    `serving_engine` with these checks."""
+    return wasmtime.Engine(_config(checks))
+
+
+def _config(checks: Checks) -> wasmtime.Config:
+    config = wasmtime.Config()
+    if checks is not Checks.NOTHING:
+        config.epoch_interruption = True
+    if checks is Checks.FUEL:
+        config.consume_fuel = True
+    return config
 
 
 @functools.cache

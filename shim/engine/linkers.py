@@ -9,7 +9,8 @@ import functools
 import wasmtime
 from wasmtime import component
 
-from shim.engine.http.linker import serving_host
+from shim.engine.code import Checks
+from shim.engine.http.linker import define_http, serving_host
 
 WASI_P1 = "wasi_snapshot_preview1"
 
@@ -37,7 +38,7 @@ def module_linker(engine: wasmtime.Engine) -> wasmtime.Linker:
 
 @functools.cache
 def component_linker(engine: wasmtime.Engine) -> component.Linker:
-    """WASI 0.2 for components, outgoing HTTP included."""
+    """WASI 0.2 for components, and wasi:http of our own: wasmtime's asks nobody where it goes."""
     return new_component_linker(engine)
 
 
@@ -45,7 +46,7 @@ def new_component_linker(engine: wasmtime.Engine) -> component.Linker:
     """The same, for one component that needs more."""
     linker = component.Linker(engine)
     linker.add_wasip2()
-    linker.add_wasi_http()
+    define_http(linker)
     return linker
 
 
@@ -53,7 +54,7 @@ def prepare_linkers(engine: wasmtime.Engine) -> None:
     """Make all, for the processes to be forked."""
     module_linker(engine)
     component_linker(engine)
-    serving_host()
+    serving_host(Checks.STOP)
 
 
 def _proc_exit(code: int) -> None:

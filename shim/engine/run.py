@@ -9,6 +9,7 @@ from typing import Protocol
 
 import wasmtime
 
+from shim.engine.code import Checks
 from shim.engine.component import ComponentGuest
 from shim.engine.config import serving_engine
 from shim.engine.guest import GuestFailure, Program, check_texts
@@ -46,7 +47,7 @@ class Instance:
         check_texts(program)
         try:
             if program.kind is Kind.SERVICE:
-                return cls(ComponentGuest(serving_engine(), program))
+                return cls(ComponentGuest(serving_engine(Checks.STOP), program))
             if program.kind is Kind.COMPONENT:
                 return cls(ComponentGuest(engine, program))
             return cls(ModuleGuest(engine, program))

@@ -13,6 +13,7 @@ class BytesSource:
 
     kept_fds: tuple[int, ...] = ()
     image = None
+    is_cgi = False
 
     def __init__(self, binary: bytes, digest: str) -> None:
         """Take a module and its sha256 in hex."""

@@ -12,15 +12,16 @@ import socket
 import termios
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from shim.config import Http
-from shim.engine.cgi.routes import Route
+from shim.engine.cgi.handlers import Handler
 from shim.engine.run import Instance, Program
 from shim.errdefs import InternalError
 from shim.instance.messages import ADOPTED, START, Failed, Forked, Message, Ready, encode
-from shim.jail import JailPlan, drop_inherited, enter
+from shim.jail import JailPlan, confine_worker, drop_inherited, enter
 from shim.kernel.constants import CLONE_NEWPID, PR_SET_PDEATHSIG
 from shim.kernel.libc import LINUX
 
@@ -35,7 +36,7 @@ class InstanceSpec:
     """Everything that an instance is made of.
 
     `terminal`: its stdio is a terminal, which it is to control. `namespace_fds` are those that the
-    plan joins by descriptor; with `http`, the program is served, with `cgi` as CGI on that route.
+    plan joins by descriptor; with `http`, the program is served, or these CGI programs are.
     Without a program, it is the first process of a new pid namespace, holds that for others, and
     ends when the shim hangs up.
     """
@@ -47,7 +48,7 @@ class InstanceSpec:
     terminal: bool = False
     namespace_fds: Sequence[int] = ()
     http: Http | None = None
-    cgi: Route | None = None
+    cgi: Sequence[Handler] | None = None
 
 
 def run_instance(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int]) -> NoReturn:
@@ -84,7 +85,8 @@ def _load(spec: InstanceSpec) -> "Instance | Server | None":
     # Here and nowhere else, because it brings threads, which no process that forks may have.
     from shim.serve.server import Server  # noqa: PLC0415
 
-    return Server.load(spec.program, spec.http, spec.cgi)
+    confine = partial(confine_worker, spec.plan.worker_filters)
+    return Server.load(spec.program, spec.http, spec.cgi, confine)
 
 
 def _become_own_process(spec: InstanceSpec, control: socket.socket, stdio: Sequence[int]) -> None:

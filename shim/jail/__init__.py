@@ -4,9 +4,9 @@ Rules: every refusal is made by `build_plan`, before any fork; `enter` only carr
 """
 
 from shim.jail.inherited import drop_inherited
-from shim.jail.plan import JailPlan, build_exec_plan, build_plan
+from shim.jail.plan import JailPlan, build_exec_plan, build_plan, with_workers
 from shim.jail.seccomp import compile_filters
-from shim.jail.steps import JailError, enter
+from shim.jail.steps import JailError, confine_worker, enter
 
 __all__ = [
     "JailError",
@@ -14,6 +14,8 @@ __all__ = [
     "build_exec_plan",
     "build_plan",
     "compile_filters",
+    "confine_worker",
     "drop_inherited",
     "enter",
+    "with_workers",
 ]

@@ -11,6 +11,7 @@ import socket
 
 # (argument, comparison, value) with the comparisons of libseccomp: NE, EQ, GT, or a mask.
 Condition = tuple[int, str, int, int]
+Conditions = tuple[tuple[str, Condition, int], ...]
 
 PROGRAMS = ("execve", "execveat", "fork", "vfork", "uselib")
 
@@ -54,12 +55,14 @@ SYSTEM_V_IPC = (
 ABSENT = ("clone3", "io_uring_setup", "io_uring_enter", "io_uring_register")
 
 _CLONE_THREAD = 0x00010000
+# CLONE_NEWNS, and CLONE_NEWCGROUP to CLONE_NEWNET
+_CLONE_NAMESPACES = (0x20000, *(0x2000000 << bit for bit in range(6)))
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _LOW_32_BITS = 0xFFFFFFFF
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_PTRACER = 1, 4, 0x59616D61
 
 # Denied only where the argument meets the condition.
-CONDITIONAL: tuple[tuple[str, Condition, int], ...] = (
+CONDITIONAL: Conditions = (
     ("clone", (0, "MASKED_EQ", _CLONE_THREAD, 0), errno.EPERM),
     *(
         ("ioctl", (1, "MASKED_EQ", _LOW_32_BITS, request), errno.EPERM)
@@ -84,6 +87,16 @@ CONDITIONAL: tuple[tuple[str, Condition, int], ...] = (
     ),
     ("socket", (0, "GT", socket.AF_INET6, 0), errno.EAFNOSUPPORT),
 )  # fmt: skip
+
+# Of a process that makes others: these may be no more than processes, and die with it.
+_OF_A_CHILD = (
+    ("clone", (0, "MASKED_EQ", _CLONE_THREAD, 0), errno.EPERM),
+    ("prctl", (0, "EQ", _PR_SET_PDEATHSIG, 0), errno.EPERM),
+)
+SUPERVISOR_CONDITIONAL: Conditions = (
+    *(rule for rule in CONDITIONAL if rule not in _OF_A_CHILD),
+    *(("clone", (0, "MASKED_EQ", flag, flag), errno.EPERM) for flag in _CLONE_NAMESPACES),
+)
 
 DENIED: dict[str, int] = {
     **dict.fromkeys(

@@ -18,9 +18,17 @@ _OFFSET_NUMBER, _OFFSET_ARGUMENT_0 = 0, 16
 _TGKILL = int(libseccomp.resolve_syscall(libseccomp.Arch.NATIVE, "tgkill"))
 
 
-def guard_program(pid: int) -> bytes:
-    """The BPF program for the process that knows itself as `pid`."""
-    instructions = (
+def guard_program(pid: int | None) -> bytes:
+    """The BPF program for the process that knows itself as `pid`; None for one whose children are
+    to have guards of their own."""
+    if pid is None:
+        return _packed(
+            (_LOAD_WORD, 0, 0, _OFFSET_NUMBER),
+            (_JUMP_GREATER, 1, 0, LAST_KNOWN_CALL),
+            (_RETURN, 0, 0, int(libseccomp.ALLOW)),
+            (_RETURN, 0, 0, int(libseccomp.ERRNO(errno.ENOSYS))),
+        )
+    return _packed(
         (_LOAD_WORD, 0, 0, _OFFSET_NUMBER),
         (_JUMP_GREATER, 5, 0, LAST_KNOWN_CALL),
         (_JUMP_EQUAL, 0, 2, _TGKILL),
@@ -30,4 +38,7 @@ def guard_program(pid: int) -> bytes:
         (_RETURN, 0, 0, int(libseccomp.ERRNO(errno.EPERM))),
         (_RETURN, 0, 0, int(libseccomp.ERRNO(errno.ENOSYS))),
     )
+
+
+def _packed(*instructions: tuple[int, int, int, int]) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shim.errdefs import InvalidArgumentError, UnimplementedError
-from shim.jail.seccomp import compile_filters
+from shim.jail.seccomp import compile_filters, compile_supervisor_filter
 from shim.jail.volumes import Volume, build_volumes
 from shim.kernel import constants as c
 from shim.oci.spec import LinuxNamespace, Process, Rlimit, Spec
@@ -45,7 +45,10 @@ _MAX_HOSTNAME_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class JailPlan:
-    """Everything that `enter` needs, checked; `rootfs` None: it is that of a joined namespace."""
+    """Everything that `enter` needs, checked; `rootfs` None: it is that of a joined namespace.
+
+    With `worker_filters`, the process may make others, which load these.
+    """
 
     rootfs: Path | None
     root_readonly: bool
@@ -63,6 +66,7 @@ class JailPlan:
     oom_score_adj: int | None
     capabilities: int
     filters: tuple[bytes, ...]
+    worker_filters: tuple[bytes, ...] = ()
 
 
 def build_plan(spec: Spec, rootfs: Path) -> JailPlan:
@@ -100,6 +104,15 @@ def build_plan(spec: Spec, rootfs: Path) -> JailPlan:
         capabilities=_capabilities(process),
         filters=compile_filters(spec.seccomp),
     )
+
+
+def with_workers(plan: JailPlan) -> JailPlan:
+    """The same for a process that runs no guest itself, but makes those that do.
+
+    The container's own profile holds for both.
+    """
+    denied, *profile = plan.filters
+    return replace(plan, filters=(compile_supervisor_filter(), *profile), worker_filters=(denied,))
 
 
 def build_exec_plan(spec: Spec, namespaces: Sequence[tuple[int, Path]]) -> JailPlan:

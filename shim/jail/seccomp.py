@@ -17,7 +17,7 @@ from typing import Any
 import pyseccomp as libseccomp
 
 from shim.errdefs import InternalError, InvalidArgumentError, UnimplementedError
-from shim.jail.denied import ABSENT, CONDITIONAL, DENIED
+from shim.jail.denied import ABSENT, CONDITIONAL, DENIED, SUPERVISOR_CONDITIONAL, Conditions
 
 _ACTIONS = {
     "SCMP_ACT_ALLOW": libseccomp.ALLOW,
@@ -51,11 +51,21 @@ def compile_filters(seccomp: Mapping[str, Any] | None) -> tuple[bytes, ...]:
 
 
 @lru_cache(maxsize=1)
+def compile_supervisor_filter() -> bytes:
+    """Our deny list for a process that makes others, which load the whole list."""
+    return _compile(SUPERVISOR_CONDITIONAL)
+
+
+@lru_cache(maxsize=1)
 def _compile_denied() -> bytes:
+    return _compile(CONDITIONAL)
+
+
+def _compile(conditional: Conditions) -> bytes:
     program = _new_filter(libseccomp.ALLOW)
     for name, error in DENIED.items():
         _add(program, libseccomp.ERRNO(error), name)
-    for name, (index, operator, first, second), error in CONDITIONAL:
+    for name, (index, operator, first, second), error in conditional:
         argument = libseccomp.Arg(index, getattr(libseccomp, operator), first, second)
         _add(program, libseccomp.ERRNO(error), name, argument)
     return _export(program)

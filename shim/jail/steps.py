@@ -63,6 +63,28 @@ def enter(plan: JailPlan, cgroup_procs: Sequence[Path], kernel: Kernel = LINUX) 
     return warnings
 
 
+def confine_worker(filters: Sequence[bytes], parent: int, kernel: Kernel = LINUX) -> None:
+    """Put what a jailed process has forked in as strict a jail as any other instance.
+
+    Args:
+        filters: system call filters that `parent` cannot have, because it makes processes.
+        parent: the process whose death is this one's.
+        kernel: for tests.
+
+    Raises:
+        JailError: the parent has died, or the container's profile allows no further filter.
+    """
+    try:
+        _die_with(parent, kernel, "the supervisor")
+        for program in (guard_program(os.getpid()), *filters):
+            kernel.load_filter(program)
+    except OSError as error:
+        raise JailError(
+            "the seccomp profile of the container (linux.seccomp) must allow prctl where there are"
+            f" several workers: {error.strerror}"
+        ) from error
+
+
 def _join_cgroup(cgroup_procs: Sequence[Path], kernel: Kernel) -> None:
     for file in cgroup_procs:
         kernel.write(file, "0")
@@ -136,12 +158,17 @@ def _change_identity(plan: JailPlan, kernel: Kernel) -> None:
 
 def _die_with_parent(parent: int, kernel: Kernel) -> None:
     # After the identity: the kernel forgets the signal when a process changes its user.
+    _die_with(parent, kernel, "the pod shim")
+
+
+def _die_with(parent: int, kernel: Kernel, name: str) -> None:
     kernel.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL, "parent death signal")
     if os.getppid() != parent:
-        raise JailError("jail step 'parent death signal': the pod shim died meanwhile")
+        raise JailError(f"jail step 'parent death signal': {name} died meanwhile")
 
 
 def _load_filters(plan: JailPlan, kernel: Kernel) -> None:
     # Last, so that a profile need not allow the steps above, and so that none can be undone.
-    for program in (guard_program(os.getpid()), *plan.filters):
+    pid = None if plan.worker_filters else os.getpid()
+    for program in (guard_program(pid), *plan.filters):
         kernel.load_filter(program)

@@ -67,7 +67,8 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 CAPABILITY_VERSION_3 = 0x20080522
 
-SECCOMP_SET_MODE_FILTER = 1
+PR_SET_SECCOMP = 22
+SECCOMP_MODE_FILTER = 2
 
 SYS_OPEN_TREE = 428
 SYS_MOVE_MOUNT = 429
@@ -80,7 +81,6 @@ SYS_MOUNT_SETATTR = 442
 
 # Of the calls without a C library wrapper, these alone have a number per architecture.
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
-SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}
 SYS_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
 
 IOPRIO_WHO_PROCESS = 1

@@ -17,9 +17,10 @@ from typing import Any
 import certifi
 
 from shim.outbound.policy import Policy
-from shim.outbound.target import IpAddress, Target
+from shim.outbound.target import SECURE, IpAddress, Target
 
 _CERTIFICATES = "SSL_CERT_FILE"
+_REFUSALS = frozenset((b"HTTP-request-denied", b"destination-IP-prohibited"))
 _CASES = {
     errno.ECONNREFUSED: b"connection-refused",
     errno.ENETUNREACH: b"destination-IP-unroutable",
@@ -36,6 +37,11 @@ class DialError(Exception):
         super().__init__(reason)
         self.case = case
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether nobody was asked for one, because it may not be."""
+        return self.case in _REFUSALS
+
 
 class Dialer:
     """Of one container."""
@@ -44,7 +50,7 @@ class Dialer:
         self._policy = policy
         self._file = env.get(_CERTIFICATES, "")
         self._certificates = certifi.contents()
-        self._context: ssl.SSLContext | None = None
+        self._contexts: dict[str, ssl.SSLContext] = {}
         self._lock = threading.Lock()
         # The codec, too, is a file that the jail hides.
         "a".encode("idna")
@@ -61,7 +67,7 @@ class Dialer:
                 f"{target.scheme}://{target.authority} is not in the pod's allowed-outbound-hosts"
                 f" ({'self' if to_self else f'{target.scheme}://{target.authority}'} would be)",
             )
-        context = self._tls() if target.scheme == "https" else None
+        context = self._tls(target.scheme) if target.scheme in SECURE else None
         connection = self._connect_first(self._addresses(target), target, timeout_s)
         return connection if context is None else _secured(connection, context, target)
 
@@ -109,17 +115,19 @@ class Dialer:
         case = _CASES.get(number or 0, b"destination-unavailable")
         raise DialError(case, f"{target.authority}: {failed}") from failed
 
-    def _tls(self) -> ssl.SSLContext:
+    def _tls(self, scheme: str) -> ssl.SSLContext:
         with self._lock:
-            if self._context is None:
+            if scheme not in self._contexts:
                 try:
                     given = Path(self._file).read_text() if self._file else self._certificates
-                    self._context = ssl.create_default_context(cadata=given)
+                    context = ssl.create_default_context(cadata=given)
                 except (OSError, ValueError) as error:
                     reason = f"{_CERTIFICATES}={self._file[:80]}: {error}"
                     raise DialError(b"configuration-error", reason) from error
-                self._context.set_alpn_protocols(["http/1.1"])
-            return self._context
+                if scheme == "https":
+                    context.set_alpn_protocols(["http/1.1"])
+                self._contexts[scheme] = context
+            return self._contexts[scheme]
 
 
 def _secured(connection: socket.socket, context: ssl.SSLContext, target: Target) -> socket.socket:

@@ -37,11 +37,6 @@ class Policy:
     own: str | None = None
 
     @property
-    def is_asked_for(self) -> bool:
-        """Whether the pod or whoever runs the node has said where requests may not go."""
-        return self.rules is not None or self.blocked not in ((), networks_of(METADATA))
-
-    @property
     def allows_self(self) -> bool:
         """Whether guests may send requests to the server that they answer for."""
         return self.rules is None or any(rule.to_self for rule in self.rules)

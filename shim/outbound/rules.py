@@ -79,7 +79,7 @@ def _parse(entry: str) -> Rule:
     if not separator:
         raise InvalidArgumentError("it is SCHEME://HOST[:PORT], and has no ://")
     if scheme != "*" and scheme not in PORTS:
-        raise InvalidArgumentError("the scheme is http, https or *")
+        raise InvalidArgumentError(f"the scheme is {', '.join(PORTS)} or *")
     if "/" in rest:
         network = _network(rest)
         if network is not None:

@@ -8,13 +8,16 @@ Sources: RFC 3986 3.2, RFC 9110 4.2, the URL standard's "ends in a number".
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shim.errdefs import InvalidArgumentError
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}
+HTTP, REDIS = ("http", "https"), ("redis", "rediss")
+SECURE = frozenset(("https", "rediss"))
 MAX_PORT = 65535
 _MAX_NAME = 253
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?").fullmatch
@@ -38,15 +41,15 @@ class Target:
         return host if self.port == PORTS.get(self.scheme) else f"{host}:{self.port}"
 
 
-def parse_target(scheme: str, authority: str) -> Target:
-    """Read a request's scheme, `http` or `https`, and its authority.
+def parse_target(scheme: str, authority: str, schemes: Sequence[str] = HTTP) -> Target:
+    """Read a scheme, one of two, and an authority.
 
     Raises:
         InvalidArgumentError: it is none that a request can go to.
     """
     scheme = scheme.lower()
-    if scheme not in PORTS:
-        raise InvalidArgumentError(f"scheme {scheme[:40]!r} is neither http nor https")
+    if scheme not in schemes:
+        raise InvalidArgumentError(f"scheme {scheme[:40]!r} is neither {' nor '.join(schemes)}")
     host, port = split_port(authority)
     number = PORTS[scheme] if port is None else parse_port(port)
     name, address = parse_host(host)

@@ -8,6 +8,7 @@ the first thing that would need cleaning; what fails half-way is undone here, in
 import contextlib
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from shim.api import task_pb2
@@ -15,13 +16,15 @@ from shim.errdefs import InvalidArgumentError, ShimError, UnavailableError, Unim
 from shim.linux.init import LinuxInit
 from shim.linux.restore import RestoredInit
 from shim.linux.runtime import OciRuntime
+from shim.pod.cgi import CgiPrograms
+from shim.pod.cgi_modules import ModulesFile, find_modules_file, what_runs
 from shim.pod.container_request import ContainerRequest, read_request
 from shim.pod.execs import Execs, linux_execs, wasm_execs
 from shim.pod.group import ContainerGroup
 from shim.pod.images import Images, WasmImage, chooses_module, known_by_image
 from shim.pod.node import Node
 from shim.pod.pid_namespace import is_an_instances, make_private
-from shim.pod.program import NotThere, WasmFile, find_wasm
+from shim.pod.program import NotThere, WasmFile, find_wasm, has_modules_file
 from shim.pod.wasm import WasmInstances
 from shim.process.child_streams import ChildStreams
 from shim.process.later import close_later
@@ -100,13 +103,18 @@ class ContainerBuilder:
                     if isinstance(program, WasmImage):
                         undo.enter_context(program.files(container))
                         container = program.container(container)
-                    else:
+                    elif isinstance(program, WasmFile):
                         opened.callback(os.close, program.fd)
-                    init, execs = await self._build_wasm(container, program, streams, terminal)
+                    known = partial(known_by_image, node=node, container_id=container.id)
+                    runs = what_runs(container, program, known, opened)
+                    image = program if isinstance(program, WasmImage) else None
+                    init, execs = await self._build_wasm(container, runs, image, streams, terminal)
             group = ContainerGroup(container.cgroup)
             return Built(init, streams, group, execs, undo.pop_all().close)
 
-    async def _find(self, container: ContainerRequest) -> WasmFile | WasmImage | NotThere | None:
+    async def _find(
+        self, container: ContainerRequest
+    ) -> WasmFile | WasmImage | ModulesFile | NotThere | None:
         """What the container runs; without a Wasm program it is the OCI runtime's affair, which may
         fail for a reason that is known here.
 
@@ -118,6 +126,10 @@ class ContainerBuilder:
             image = await self._images.find(container)
             if image is not None:
                 return image
+        if has_modules_file(spec):
+            table = find_modules_file(spec, container.rootfs)
+            if table is not None:
+                return table
         found = find_wasm(spec, container.rootfs, container.rootfs_identity)
         if isinstance(found, WasmFile):
             return known_by_image(found, self._node, container.id)
@@ -154,12 +166,12 @@ class ContainerBuilder:
     async def _build_wasm(
         self,
         container: ContainerRequest,
-        wasm: WasmFile | WasmImage,
+        wasm: WasmFile | WasmImage | CgiPrograms,
+        image: WasmImage | None,
         streams: ChildStreams,
         terminal: Terminal | None,
     ) -> tuple[Init, Execs]:
         if container.request.checkpoint:
             raise UnimplementedError("a Wasm container cannot be restored from a checkpoint")
         init = await self._instances.create(container, wasm, streams, terminal)
-        image = wasm if isinstance(wasm, WasmImage) else None
         return init, wasm_execs(self._node, container, init, self._instances, image)

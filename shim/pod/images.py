@@ -15,13 +15,14 @@ from shim.content import trees
 from shim.content.quick import ask_digest, ask_target
 from shim.content.source import Choose, ImageSource, Origin, Resolved
 from shim.engine.cgi.routes import cgi_route
+from shim.engine.code import Code
 from shim.errdefs import InvalidArgumentError, NoArtifactError, ShimError
 from shim.oci.artifact import Artifact
 from shim.oci.choose import MODULE_ANNOTATION, Choice, choose_module
 from shim.oci.spec import Process, Spec
 from shim.pod.container_request import ContainerRequest
 from shim.pod.node import Node
-from shim.pod.program import CONTAINER_TYPE, SANDBOX, WasmFile
+from shim.pod.program import CONTAINER_TYPE, SANDBOX, WasmFile, has_modules_file
 from shim.pod.wasm import WasmInstances
 from shim.rootfs import lay_over
 
@@ -155,21 +156,26 @@ class Images:
 
         def choose(artifact: Artifact) -> Choice:
             process = spec.process
+            if has_table and artifact.modules:
+                # Any of them: the file, one of the artifact's, names all that are run.
+                return Choice(artifact.modules[0], None, process.args)
             return choose_module(artifact, process.args, process.env, spec.annotations)
 
+        has_table = has_modules_file(spec)
         try:
-            is_cgi = cgi_route(spec.annotations) is not None
-            return await self._load(container.id, choose, interruptible=is_cgi)
+            is_cgi = has_table or cgi_route(spec.annotations) is not None
+            code = self._instances.code_for(spec.annotations, is_cgi=is_cgi)
+            return await self._load(container.id, choose, code)
         except NoArtifactError:
             return None
 
-    async def _load(self, container_id: str, choose: Choose, *, interruptible: bool) -> WasmImage:
+    async def _load(self, container_id: str, choose: Choose, code: Code) -> WasmImage:
         origin = Origin(self._node.address, self._node.namespace, container_id)
         cache = self._instances.cache
         target = await ask_target(origin)
         source = ImageSource(origin, choose, cache, target)
         try:
-            loaded = await self._instances.load(source, interruptible=interruptible)
+            loaded = await self._instances.load(source, code)
             resolved = source.adopt(loaded)
         except ShimError as error:
             if target is None or isinstance(error, NoArtifactError):

@@ -18,13 +18,14 @@ from shim.aot.source import FileSource, ModuleSource
 from shim.errdefs import InvalidArgumentError
 from shim.kernel.libc import LINUX, Kernel
 from shim.oci.entrypoint import parse_entrypoint
+from shim.oci.modules import is_modules_file
 from shim.oci.spec import Mount, Spec
 from shim.wasm.binary import sniff
 
 CONTAINER_TYPE, SANDBOX = "io.kubernetes.cri.container-type", "sandbox"
 
 _HEAD_BYTES = 4096
-_LINUX_HEADS = (b"\x7fELF", b"#!")
+LINUX_HEADS = (b"\x7fELF", b"#!")
 _WASM_SUFFIXES = (".wasm", ".wat")
 # Annotations by which the peers' users say that a container is Wasm.
 _WASM_ANNOTATIONS = {
@@ -62,11 +63,12 @@ class WasmFile:
     function: str | None
     is_in_image: bool
     ask_image: Callable[[], str | None] | None = None
+    named_by: str = "entry point"
 
     @property
     def name(self) -> str:
         """For an error's text."""
-        return f"entry point {self.path[:200]}"
+        return f"{self.named_by} {self.path[:200]}"
 
     @property
     def source(self) -> FileSource:
@@ -101,18 +103,19 @@ def find_wasm(
             f"entry point {spec.process.args[0][:200]!r} names no file, and the image is no module"
             " that it could be in: write path#function"
         )
-    by_name = said_to_be_wasm or function is not None or path.endswith(_WASM_SUFFIXES)
-    for candidate in _candidates(path, spec):
-        fd, identity = _open(candidate, spec.mounts, rootfs, rootfs_identity, kernel)
+    by_suffix = path.endswith(_WASM_SUFFIXES) or is_modules_file(path)
+    by_name = said_to_be_wasm or function is not None or by_suffix
+    for candidate in candidates(path, spec):
+        fd, identity = open_file(candidate, spec.mounts, rootfs, rootfs_identity, kernel)
         if fd is None:
             continue
-        head = _head(fd)
-        if not head.startswith(_LINUX_HEADS) and sniff(head) is not None:
-            is_in_image = identity == f"{rootfs_identity}\0{candidate}"
+        head = head_of(fd)
+        if not head.startswith(LINUX_HEADS) and sniff(head) is not None:
+            is_in_image = is_of_rootfs(identity, rootfs_identity, candidate)
             return WasmFile(fd, candidate, identity, function, is_in_image)
         os.close(fd)
-        if by_name and not head.startswith(_LINUX_HEADS):
-            raise InvalidArgumentError(_no_wasm(candidate, head))
+        if by_name and not head.startswith(LINUX_HEADS):
+            raise InvalidArgumentError(f"entry point {no_wasm(candidate, head)}")
         return None
     if by_name:
         return NotThere(
@@ -121,17 +124,30 @@ def find_wasm(
     return NotThere("")
 
 
+def has_modules_file(spec: Spec) -> bool:
+    """Whether the container's entry point says that it runs the modules of a `modules.toml`."""
+    args = spec.process.args
+    # With a function behind it, it is an error that says so.
+    return bool(args) and is_modules_file(args[0].partition("#")[0])
+
+
 def is_there(spec: Spec, rootfs: Path, kernel: Kernel = LINUX) -> bool:
     """Whether the container's process names any regular file at all."""
-    for candidate in _candidates(spec.process.args[0], spec):
-        fd, _ = _open(candidate, spec.mounts, rootfs, "", kernel)
+    for candidate in candidates(spec.process.args[0], spec):
+        fd, _ = open_file(candidate, spec.mounts, rootfs, "", kernel)
         if fd is not None:
             os.close(fd)
             return True
     return False
 
 
-def _head(fd: int) -> bytes:
+def is_of_rootfs(identity: str, rootfs_identity: str, path: str) -> bool:
+    """Whether what `open_file` has opened at `path` is a file of the rootfs, and of no volume."""
+    return identity == f"{rootfs_identity}\0{path}"
+
+
+def head_of(fd: int) -> bytes:
+    """The first bytes of an open file; none where it cannot be read."""
     try:
         return os.pread(fd, _HEAD_BYTES, 0)
     except OSError:
@@ -148,7 +164,7 @@ def _path_and_function(spec: Spec) -> tuple[str, str | None]:
     return entrypoint.path, entrypoint.function
 
 
-def _candidates(path: str, spec: Spec) -> Iterator[str]:
+def candidates(path: str, spec: Spec) -> Iterator[str]:
     """Absolute paths in the container: bare names by PATH and then the working directory."""
     cwd = spec.process.cwd or "/"
     if "/" not in path:
@@ -159,9 +175,11 @@ def _candidates(path: str, spec: Spec) -> Iterator[str]:
     yield posixpath.normpath(posixpath.join("/", cwd, path))
 
 
-def _open(
-    path: str, mounts: tuple[Mount, ...], rootfs: Path, rootfs_identity: str, kernel: Kernel
+def open_file(
+    path: str, mounts: tuple[Mount, ...], rootfs: Path, rootfs_identity: str, kernel: Kernel = LINUX
 ) -> tuple[int | None, str]:
+    """Open a regular file of a container by its absolute path: its descriptor, or None, and its
+    identity for the cache's memo."""
     root, inside, identity = os.fspath(rootfs), path, rootfs_identity
     for mount in mounts:
         destination = posixpath.normpath(mount.destination)
@@ -191,7 +209,8 @@ def _is_below(path: str, directory: str) -> bool:
     return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
-def _no_wasm(path: str, head: bytes) -> str:
+def no_wasm(path: str, head: bytes) -> str:
+    """Say of a file's first bytes that they are none of Wasm's."""
     wanted = "not with 00 61 73 6d and a known version"
     problem = f"it begins with {head[:8].hex(' ')}, {wanted}" if head else "it is empty"
-    return f"entry point {path[:200]} is not a Wasm file: {problem}"
+    return f"{path[:200]} is not a Wasm file: {problem}"

@@ -6,7 +6,6 @@ nothing of the guest's is sent, else a connection that ends before the body does
 """
 
 import contextlib
-import os
 import select
 import socket
 from collections import deque
@@ -14,6 +13,7 @@ from collections.abc import Callable
 
 from shim.config import Http
 from shim.engine.http.exchange import DROPPED, FINISHED, Answer, Body, Exchange, Response
+from shim.serve.memory import read
 from shim.serve.request import Message
 from shim.serve.response import (
     CONTINUE,
@@ -25,7 +25,11 @@ from shim.serve.response import (
     plain_answer,
 )
 
-_PIECE = 256 << 10
+# by the key of `[http]`: what the client gets, and what the log says
+_OVER = {
+    "memory_bytes": (503, "the guest needs more than {} bytes of memory ([http] memory_bytes)"),
+    "fuel": (504, "the guest took more than {} instructions ([http] fuel, annotation http-fuel)"),
+}
 
 
 class Broken(Exception):  # noqa: N818 - what the client sees
@@ -51,13 +55,18 @@ class Download:
         # whether the connection can have another request afterwards
         self.reusable = False
         self.head: Head | None = None
+        # of the answer, once there is one
+        self.status = 0
+        # the limit that it is over, a key of `[http]`
+        self.over: str | None = None
+        # how many bytes the client has got
+        self.sent_bytes = 0
         self._connection = connection
         self._message = message
         self._exchange = exchange
         self._sink = sink
         self._options = options
         self._limit = options.max_response_bytes
-        self._memory = options.memory_bytes
         self._log = log
         self._out: deque[bytes] = deque()
         self._body_bytes = 0
@@ -104,6 +113,7 @@ class Download:
         whole = status == 500 and self._message.complete
         self.reusable = whole and self._message.keep_alive and not draining
         is_head = self._message.method == b"HEAD"
+        self.status = status
         self._out.append(plain_answer(status, keep_alive=self.reusable, head_only=is_head))
         self.finished = True
 
@@ -111,8 +121,9 @@ class Download:
         answer = self._exchange.answer
         if answer is None or answer.response is None:
             if ended:
-                status = 503 if self._exchange.needs_memory else 500
-                self.fail(status, self._why_unanswered(answer), draining=draining)
+                over = self._over()
+                status, why = over or (500, self._why_unanswered(answer))
+                self.fail(status, why, draining=draining)
             return ended
         response = answer.response
         try:
@@ -137,7 +148,8 @@ class Download:
         """The guest has ended, and all that it wrote is here."""
         body = response.body
         if not self._is_whole(body):
-            raise BadAnswer(self._why_unfinished(body))
+            status, why = self._over() or (500, self._why_unfinished(body))
+            raise BadAnswer(why, status)
         pieces = []
         while piece := self._read():
             pieces.append(piece)
@@ -163,6 +175,7 @@ class Download:
         if head.framing is Framing.LENGTH and (head.length or 0) > self._limit:
             raise BadAnswer(self._too_large(), 503)
         self.head = head
+        self.status = response.status
         self._out.append(head.data)
         return head
 
@@ -186,7 +199,8 @@ class Download:
         if head is None:
             return
         if not self._is_whole(body):
-            raise Broken(self._why_unfinished(body))
+            over = self._over()
+            raise Broken(over[1] if over else self._why_unfinished(body))
         if head.framing is Framing.LENGTH and self._body_bytes < (head.length or 0):
             raise Broken("the guest wrote less than its content-length says")
         if head.framing is Framing.CHUNKED:
@@ -201,7 +215,7 @@ class Download:
 
     def _read(self) -> bytes:
         with contextlib.suppress(BlockingIOError):
-            return os.read(self._sink, _PIECE)
+            return read(self._sink)
         return b""
 
     def _send(self) -> bool:
@@ -211,6 +225,7 @@ class Download:
             sent = self._connection.sendmsg(list(self._out))
         except BlockingIOError:
             return False
+        self.sent_bytes += sent
         while sent:
             first = self._out.popleft()
             if len(first) > sent:
@@ -219,12 +234,20 @@ class Download:
             sent -= len(first)
         return True
 
+    def _over(self) -> tuple[int, str] | None:
+        """The status and the reason where the guest is over a limit of its own."""
+        key = self._exchange.over
+        if key is None:
+            return None
+        self.over = key
+        status, text = _OVER[key]
+        return status, text.format(getattr(self._options, key))
+
     def _too_large(self) -> str:
+        self.over = "max_response_bytes"
         return f"the answer is larger than {self._limit} bytes (max_response_bytes)"
 
     def _why_unanswered(self, answer: Answer | None) -> str:
-        if self._exchange.needs_memory:
-            return f"the guest needs more than {self._memory} bytes of memory ([http] memory_bytes)"
         if self._exchange.trap is not None:
             return "the guest trapped"
         if answer is not None:

@@ -7,6 +7,7 @@ for the length of a body, 3.2 for targets, 11.2 for smuggling).
 
 import re
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import httptools
@@ -51,12 +52,22 @@ class Message:
     chunks: deque[bytes] = field(default_factory=deque)
     trailers: list[Field] = field(default_factory=list)
     body_bytes: int = 0
+    # when its head was taken, by the monotonic clock
+    began: float = 0.0
+    # whether its end has been counted
+    counted: bool = False
 
 
 class RequestReader:
     """The requests of one connection, in order."""
 
-    def __init__(self, max_header_bytes: int, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        max_header_bytes: int,
+        max_body_bytes: int,
+        count: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._count_bytes = count
         self._max_header_bytes = max_header_bytes
         self._max_body_bytes = max_body_bytes
         self._parser = httptools.HttpRequestParser(self)
@@ -81,6 +92,7 @@ class RequestReader:
         Raises:
             BadRequest: it is no good request; nothing more can be read.
         """
+        self._count_bytes(len(data))
         if self._refused is not None:
             raise self._refused
         self._progress = False

@@ -89,12 +89,22 @@ def build_head(
     return Head(b"\r\n".join(lines), framing, length, keep_alive)
 
 
-def plain_answer(status: int, *, keep_alive: bool, head_only: bool = False) -> bytes:
+def plain_answer(
+    status: int, *, keep_alive: bool, head_only: bool = False, fields: Sequence[Field] = ()
+) -> bytes:
     """A whole answer of our own: the status is all it says."""
     body = b"%d %s\n" % (status, _REASONS[status])
+    fields = ((b"content-type", b"text/plain"), *fields)
+    return whole_answer(status, fields, body, keep_alive=keep_alive, head_only=head_only)
+
+
+def whole_answer(
+    status: int, fields: Sequence[Field], body: bytes, *, keep_alive: bool, head_only: bool
+) -> bytes:
+    """A whole answer of our own."""
     lines = [
         b"HTTP/1.1 %d %s" % (status, _REASONS[status]),
-        b"content-type: text/plain",
+        *(name + b": " + value for name, value in fields),
         b"content-length: %d" % len(body),
         _date(),
     ]

@@ -2,7 +2,7 @@
 
 Rules: the keeper is one thread. It sends a courier to a guest that has begun its answer and is not
 done with it a moment later, which most are, and to one that takes long to begin; it ends guests at
-the time limit, and the server where guests cannot be ended.
+the time limit, instances that nobody needs, and the server where guests cannot be ended.
 """
 
 import contextlib
@@ -15,17 +15,23 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 from shim.config import Http
-from shim.engine.http.exchange import Exchange
+from shim.engine.http.exchange import Census, Exchange
 from shim.serve.channels import Channels
+from shim.serve.counters import Tally, Uncounted
 from shim.serve.download import Download
+from shim.serve.memory import Trimmer
 
 if TYPE_CHECKING:
     from shim.serve.transaction import Transaction
 
 _TICK_S = 0.002
+# As long as no guest has begun its answer: most are done before anybody has to look.
+_FIRST_TICK_S = 0.005
 # Until then nobody looks whether the client of a guest without an answer is still there.
 _PATIENCE_S = 0.05
-_AWAKE_TICKS = 50
+_AWAKE_TICKS = 20
+# how often somebody looks for instances that have stayed and are not needed
+_IDLE_LOOK_S = 1.0
 # A guest looks for interruptions all the time, unless it waits in the host.
 _STUCK_S = 5.0
 _LINGER_S = 2.0
@@ -35,6 +41,9 @@ EXIT_STATUS_STUCK = 1
 
 class Service(Protocol):
     """What answers: a component's own handler, or a CGI program."""
+
+    census: Census | None
+    """Who counts the instances, if anybody does."""
 
     def prepare(self) -> None:
         """Link what all requests share; raises `GuestFailure`."""
@@ -60,8 +69,12 @@ class Shared:
         self.download = download
         self.service = service
         self.channels = channels
+        # which of the workers this is, from 0 on; whoever takes a dead one's place has its number
+        self.worker = 0
         self.draining = False
+        self.tally: Tally = Uncounted()
         self.wake_lock = threading.Lock()
+        self._trimmer = Trimmer()
         self.couriers = ThreadPoolExecutor(
             max_workers=2 * options.concurrency, thread_name_prefix="courier"
         )
@@ -71,12 +84,14 @@ class Shared:
         self._stuck_since: float | None = None
 
     def start_keeper(self) -> None:
-        """Start the thread."""
+        """Start the thread, and the one for memory."""
         threading.Thread(target=self._keep, name="keeper", daemon=True).start()
+        self._trimmer.start()
 
     def watch(self, transaction: "Transaction") -> None:
         """A guest begins."""
         self._flight[transaction] = None
+        self._trimmer.note()
         if self._asleep:
             self._busy.set()
 
@@ -112,30 +127,47 @@ class Shared:
         connection.close()
 
     def _keep(self) -> None:
-        quiet = 0
+        quiet, looked, answers = 0, time.monotonic(), False
         while True:
             if quiet > _AWAKE_TICKS:
                 self._asleep = True
                 if not self._flight:
-                    self._busy.wait()
+                    self._sleep()
                 self._asleep = False
                 self._busy.clear()
                 quiet = 0
-            time.sleep(_TICK_S)
+            time.sleep(_TICK_S if answers else _FIRST_TICK_S)
             quiet = 0 if self._flight else quiet + 1
-            self._look(time.monotonic())
+            now = time.monotonic()
+            answers = self._look(now)
+            if now > looked + _IDLE_LOOK_S:
+                looked = now
+                self._end_idle()
 
-    def _look(self, now: float) -> None:
+    def _sleep(self) -> None:
+        """Until there is a guest; the instances that have stayed must not stay for ever."""
+        while self._end_idle():
+            if self._busy.wait(_IDLE_LOOK_S):
+                return
+        self._busy.wait()
+
+    def _end_idle(self) -> bool:
+        return self.channels.end_idle(time.monotonic() - self.options.idle_timeout_s)
+
+    def _look(self, now: float) -> bool:
+        """Look after every guest in flight; whether one of them has begun an answer."""
         limit = self.options.timeout_s
+        answers = False
         stuck = 0
         for transaction in tuple(self._flight):
             age = now - transaction.began
+            answers = answers or transaction.has_answer
             if transaction.is_waiting() or age > _PATIENCE_S:
                 # Without a thread for it, the guest's own one does the work in the end.
                 with contextlib.suppress(RuntimeError):
                     transaction.send_courier()
             if age > limit and transaction.stop is None:
-                transaction.halt(f"it took longer than {limit} s (timeout_s)")
+                transaction.halt(f"it took longer than {limit} s (timeout_s)", over="timeout_s")
             stuck += transaction.stop is not None and age > limit + _STUCK_S
         if stuck >= self.options.concurrency:
             self.log(
@@ -143,3 +175,4 @@ class Shared:
                 " limit: the server ends, to be started anew"
             )
             os._exit(EXIT_STATUS_STUCK)
+        return answers

@@ -19,12 +19,13 @@ from shim.engine.http.exchange import Address, BodyError, Exchange, Request
 from shim.engine.http.fields import Field
 from shim.serve.channels import Channel
 from shim.serve.download import Broken
+from shim.serve.once import Once
 from shim.serve.request import BadRequest, Message, RequestReader
 from shim.serve.response import Framing
 from shim.serve.shared import Shared
 from shim.serve.upload import ClientGone, Upload
 
-# The keeper's, which come every 2 ms: a guest is rarely interrupted for longer by another process.
+# The keeper's, every 2 ms by then: a guest is rarely interrupted for longer by another process.
 _LOOKS = 3
 _GONE = select.POLLHUP | select.POLLERR
 
@@ -49,12 +50,14 @@ class Transaction:
         self._noticed = 0
         self._called = False
         self._stop_status = 504
+        self._over: str | None = None
+        self._counted_bytes = 0
         self._claim = threading.Lock()
-        self._done = threading.Event()
+        self._done = Once()
         self._wake = -1
         self._upload: Upload | None = None
         self._sink = channel.open_sink()
-        self._sink_opened = threading.Event()
+        self._sink_opened = Once()
         body = None
         if message.complete:
             body = b"".join(message.chunks)
@@ -70,7 +73,7 @@ class Transaction:
             sink=channel.sink,
             protocol=b"HTTP/1.1" if message.is_http_1_1 else b"HTTP/1.0",
         )
-        self.exchange = Exchange(request, self)
+        self.exchange = Exchange(request, self, channel)
         self._download = shared.download(
             connection, message, self.exchange, self._sink, shared.options, self._log
         )
@@ -99,15 +102,22 @@ class Transaction:
         trap = self.exchange.trap
         if trap is not None and self.stop is None:
             self._log(trap)
+            if self.exchange.over is None:
+                shared.tally.trapped()
 
     def is_waiting(self) -> bool:
         """Whether an answer has been there to send at each of the last few times of asking.
 
         Of a guest whose header is still in its pipe, nobody knows: it may be.
         """
-        if self.exchange.answer is not None or self._download.header_in_body:
+        if self.has_answer:
             self._noticed += 1
         return self._noticed > _LOOKS
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether there may be something of the guest's to send."""
+        return self.exchange.answer is not None or self._download.header_in_body
 
     def send_courier(self) -> None:
         """Let another thread move the bytes from now on, unless somebody does already.
@@ -119,10 +129,11 @@ class Transaction:
             self._called = True
             self._shared.couriers.submit(self._be_courier)
 
-    def halt(self, reason: str, status: int = 504) -> None:
-        """End the guest, and the answer with `status` where it has not begun."""
+    def halt(self, reason: str, status: int = 504, over: str | None = None) -> None:
+        """End the guest, and the answer with `status` where it has not begun; `over`: since it is
+        over this limit, a key of `[http]`."""
         if self.stop is None and not self._ended:
-            self._stop_status = status
+            self._stop_status, self._over = status, over
             self.stop = reason
             self._shared.service.tick()
             self._call_courier()
@@ -191,6 +202,7 @@ class Transaction:
             self.halt("the client has gone")
         except Broken as error:
             download.reusable = False
+            self._shared.tally.broke_off()
             self._log(f"answer broken off: {error}")
             self.halt(str(error))
             if download.head is not None and download.head.framing is Framing.CLOSE:
@@ -213,9 +225,17 @@ class Transaction:
             if self._wake >= 0:
                 os.close(self._wake)
                 self._wake = -1
+        self._count()
         if not self._download.reusable:
             self._shared.hang_up(self._connection, unread=not self._message.complete)
         self._done.set()
+
+    def _count(self) -> None:
+        message, download = self._message, self._download
+        seconds = time.monotonic() - message.began
+        over = self._over or download.over
+        message.counted = True
+        self._shared.tally.answered(message.method, download.status, seconds, over)
 
     def _move_bytes(self) -> None:
         download, upload = self._download, self._upload
@@ -226,6 +246,9 @@ class Transaction:
             if self.stop is not None and not download.finished:
                 download.fail(self._stop_status, self.stop, draining=draining)
             moved = download.move(ended=ended, draining=draining)
+            if moved:
+                self._shared.tally.sent(download.sent_bytes - self._counted_bytes)
+                self._counted_bytes = download.sent_bytes
             if download.finished:
                 if not download.is_sending:
                     return

@@ -11,9 +11,8 @@ import socket
 import threading
 from collections import deque
 
+from shim.serve.memory import receive
 from shim.serve.request import Message, RequestReader
-
-_RECEIVE = 64 << 10
 
 
 class ClientGone(Exception):  # noqa: N818 - a condition, and not ours
@@ -85,7 +84,7 @@ class Upload:
 
     def _receive(self) -> bool:
         try:
-            data = self._connection.recv(_RECEIVE)
+            data = receive(self._connection)
         except BlockingIOError:
             return False
         if not data:

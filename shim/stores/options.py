@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from shim.errdefs import InvalidArgumentError
+from shim.errdefs import InvalidArgumentError, PermissionDeniedError
+from shim.outbound.policy import ANNOTATION, Policy
+from shim.outbound.target import REDIS, Target, parse_target
 
 PREFIX = "io.containerd.tandem.v1/"
 _VALUE, _DIRECTORIES, _STORE = PREFIX + "config.", PREFIX + "config-directory", PREFIX + "keyvalue."
 _PASSWORD_FILE = "password-file"  # noqa: S105 (a parameter's name)
-_REDIS_PORT = 6379
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,7 @@ class SqlitePlace:
 class RedisPlace:
     """A store in a Redis database; `password_file` is a file of the container, or empty."""
 
-    host: str
-    port: int = _REDIS_PORT
+    target: Target
     database: int = 0
     username: str = ""
     password: str = field(default="", repr=False)
@@ -73,8 +73,26 @@ def guest_options(annotations: Mapping[str, str], max_value_bytes: int) -> Guest
     return GuestOptions(tuple(values), directories, tuple(stores), max_value_bytes)
 
 
+def check_reach(options: GuestOptions, policy: Policy) -> None:
+    """Refuse stores that the pod's or the node's list keeps out of reach, as far as the text tells.
+
+    Raises:
+        PermissionDeniedError: which, and by what list.
+    """
+    for name, place in options.stores:
+        if isinstance(place, SqlitePlace):
+            continue
+        target = place.target
+        where = f"annotation {_STORE}{name}: {target.scheme}://{target.authority}"
+        if not policy.allows(target):
+            raise PermissionDeniedError(f"{where} is not in {ANNOTATION}, where it has to be")
+        if target.address is not None and policy.blocks(target.address):
+            raise PermissionDeniedError(f"{where} is what the node blocks ([outbound] block)")
+
+
 def parse_place(text: str, where: str) -> Place:
-    """Read `sqlite:/path` or `redis://[user[:password]@]host[:port][/database]`.
+    """Read `sqlite:/path` or `redis://[user[:password]@]host[:port][/database]`, or the latter with
+    TLS, `rediss://`.
 
     Raises:
         InvalidArgumentError: it is neither; the text does not repeat a password.
@@ -83,11 +101,14 @@ def parse_place(text: str, where: str) -> Place:
         path = text.removeprefix("sqlite:")
         _check_path(path, where)
         return SqlitePlace(path)
-    if not text.startswith("redis://"):
-        raise InvalidArgumentError(f"{where}: a store is sqlite:/PATH or redis://HOST[:PORT][/N]")
+    scheme, separator, _ = text.partition("://")
+    if scheme not in REDIS or not separator:
+        raise InvalidArgumentError(
+            f"{where}: a store is sqlite:/PATH or redis://HOST[:PORT][/N] (rediss:// with TLS)"
+        )
     try:
         url = urlsplit(text)
-        port = url.port
+        _ = url.port
     except ValueError as error:
         raise InvalidArgumentError(f"{where} is no URL: {error}") from error
     database = url.path.removeprefix("/")
@@ -95,9 +116,12 @@ def parse_place(text: str, where: str) -> Place:
         raise InvalidArgumentError(f"{where}: the database {database[:20]!r} is not a number")
     if not url.hostname or url.fragment:
         raise InvalidArgumentError(f"{where} has no host, or a part behind #")
+    try:
+        target = parse_target(scheme, url.netloc.rpartition("@")[2].removesuffix(":"), REDIS)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{where}: {error}") from None
     return RedisPlace(
-        host=url.hostname,
-        port=_REDIS_PORT if port is None else port,
+        target=target,
         database=int(database or "0"),
         username=unquote(url.username or ""),
         password=unquote(url.password or ""),

@@ -21,7 +21,7 @@ class NoSuchStore(StoreError):  # noqa: N818 (the interface's own word)
 
 
 class AccessDenied(StoreError):  # noqa: N818 (the interface's own word)
-    """The container's user may not use the store."""
+    """The container's user may not use the store, or its pod not reach it."""
 
 
 class Backend(Protocol):

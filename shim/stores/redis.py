@@ -1,6 +1,7 @@
 """A store in a Redis database, which anybody may share.
 
 Rules: nothing is sent twice, since a lost answer does not tell whether an increment was counted.
+Every connection is made by the dialer, which judges name and address each time.
 Everything that a call needs is imported with this module: in the jail there is nothing to import.
 """
 
@@ -8,9 +9,10 @@ import contextlib
 import encodings.idna
 import logging
 import secrets
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import redis
 import redis.observability.attributes
@@ -24,6 +26,8 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from shim.outbound.dial import Dialer, DialError
+from shim.outbound.target import Target
 from shim.stores.options import RedisPlace
 from shim.stores.ports import PAGE_KEYS, AccessDenied, StoreError, not_a_number, too_large
 
@@ -33,35 +37,55 @@ _TIMEOUT_S = 5
 _MAX_PASSWORD_BYTES = 4096
 
 
+class _Connection(redis.Connection):
+    """The library's, but for who connects."""
+
+    def __init__(self, dialer: Dialer, target: Target, **options: Any) -> None:
+        super().__init__(host=target.host, port=target.port, **options)  # type: ignore[no-untyped-call]
+        self._dialer = dialer
+        self._target = target
+
+    def _connect(self) -> socket.socket:
+        made = self._dialer.connect(self._target, _TIMEOUT_S, to_self=False)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in self.socket_keepalive_options.items():
+            made.setsockopt(socket.IPPROTO_TCP, option, value)
+        made.settimeout(self.socket_timeout)
+        return made
+
+
 class RedisStore:
     """One database; see `Backend`. Threads have a connection each."""
 
-    def __init__(self, place: RedisPlace) -> None:
+    def __init__(self, place: RedisPlace, dialer: Dialer) -> None:
         """Connect.
 
         Raises:
-            AccessDenied: the server does not accept the user, or the password cannot be read.
+            AccessDenied: the server may not be reached, or does not accept the user, or the
+                password cannot be read.
             StoreError: there is no such server.
         """
-        self._name = f"redis://{place.host}:{place.port}/{place.database}"
-        self._client = redis.Redis(
-            host=place.host,
-            port=place.port,
+        target = place.target
+        self._name = f"{target.scheme}://{target.authority}/{place.database}"
+        pool = redis.ConnectionPool(
+            connection_class=_Connection,
+            dialer=dialer,
+            target=target,
             db=place.database,
             username=place.username or None,
             password=place.password or _password(place.password_file) or None,
             socket_timeout=_TIMEOUT_S,
-            socket_connect_timeout=_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
             driver_info=None,
         )
+        self._client = redis.Redis(connection_pool=pool)
         with self._errors():
             self._client.ping()
 
     def close(self) -> None:
         """Hang up."""
-        self._client.close()
+        self._client.connection_pool.disconnect()
 
     def get(self, key: str) -> bytes | None:
         """See `Backend`."""
@@ -136,6 +160,9 @@ class RedisStore:
             yield
         except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
             raise AccessDenied(f"{self._name}: {error}") from error
+        except DialError as error:
+            kind = AccessDenied if error.is_refusal else StoreError
+            raise kind(f"{self._name}: {error}") from error
         except (RedisError, OSError) as error:
             text = str(error)
             if "not an integer" in text:

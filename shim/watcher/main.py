@@ -20,7 +20,7 @@ from shim.aot.cache import Cache
 from shim.aot.inventory import Which, prune
 from shim.aot.limits import CompileLimits
 from shim.aot.loader import run_loader
-from shim.aot.report import Loaded, parse_report
+from shim.aot.report import Loaded, modules_of, parse_report
 from shim.aot.source import ModuleSource
 from shim.config import Config
 from shim.content.alive import ask_alive
@@ -97,25 +97,30 @@ class Watcher:
 
     def _warm(self, module: _Module, image: Image) -> None:
         try:
-            loaded = self._load(self._source(image, module[1]))
+            loaded = self._load_one(image, module[1])
+            # Nobody but a loader has read an ordinary image's table of modules.
+            for number in range(1, 1 if image.modules else modules_of(loaded)):
+                self._load_one(image, number)
         except UnavailableError as error:
             # the next look tries again
             _log.warning("image not compiled", image=image.name, error=str(error))
             return
         except ShimError as error:
             _log.warning("image not compiled", image=image.name, error=str(error))
-        else:
-            for reason in loaded.removed:
-                _log.warning("artefact not believed and removed", reason=reason)
-            if loaded.is_new:
-                digest = loaded.artefact.digest
-                _log.info("module compiled", digest=digest, image=image.name)
         self._tried.add(module)
+
+    def _load_one(self, image: Image, number: int) -> Loaded:
+        loaded = self._load(self._source(image, number))
+        for reason in loaded.removed:
+            _log.warning("artefact not believed and removed", reason=reason)
+        if loaded.is_new:
+            _log.info("module compiled", digest=loaded.artefact.digest, image=image.name)
+        return loaded
 
     def _source(self, image: Image, number: int) -> ModuleSource:
         target = Target(image.name, Descriptor(image.media_type, image.digest, image.size))
         if not image.modules:
-            return RootfsSource(Origin(self._address, image.namespace), target)
+            return RootfsSource(Origin(self._address, image.namespace), target, number)
         return NamedImageSource(
             self._address, image.namespace, image.name, number, self._cache, target
         )

@@ -17,7 +17,7 @@ from tests.artifacts import guests, image_packings
 from tests.artifacts.artifact_packings import CNCF_CONFIG
 from tests.artifacts.conftest import Node
 from tests.cri.conftest import Stack, start_daemon
-from tests.support import packing
+from tests.support import images, packing
 from tests.support.packing import WASM, Artifact, json_blob
 from tests.support.pods import ContainerSpec
 from tests.support.registry import Blob, Registry
@@ -185,3 +185,61 @@ def test_watcher_dies_with_the_daemon(stack: Stack) -> None:
         family = [watcher(node), *watcher(node).children()]
         os.kill(daemon.host_pid, signal.SIGKILL)
         assert psutil.wait_procs(family, 10)[1] == []
+
+
+def table(*names: str) -> bytes:
+    """A wagi table with a route for each module."""
+    entries = (f'[[module]]\nroute = "/{name}"\nmodule = "{name}.wasm"\n' for name in names)
+    return "".join(entries).encode()
+
+
+def image_with_table(*names: str) -> Artifact:
+    files: dict[str, images.Content] = {f"/{n}.wasm": guests.module(n, 3) for n in names}
+    layer = packing.tar_layer({**files, "/modules.toml": table(*names)})
+    config = packing.image_config(
+        "linux/amd64", [packing.diff_id(layer)], Entrypoint=["/modules.toml"]
+    )
+    return packing.manifest(config, [layer])
+
+
+def artifact_with_table(*names: str) -> Artifact:
+    layers = [Blob(WASM, guests.module(name, 3)) for name in names]
+    config = {"os": "wasip1", "layerDigests": [layer.digest for layer in layers]}
+    titles = packing.titled(*(f"{name}.wasm" for name in names), "modules.toml")
+    blobs = [*layers, Blob("application/toml", table(*names))]
+    return packing.manifest(json_blob(CNCF_CONFIG, config), blobs, annotated=titles)
+
+
+@pytest.mark.parametrize("build", [image_with_table, artifact_with_table])
+def test_modules_of_a_table_are_compiled_as_the_cgi_programs_that_they_are(
+    warm: Node, build: Callable[..., Artifact]
+) -> None:
+    name = build.__name__.replace("_", "-")
+    modules = [f"{name}-{number}" for number in range(3)]
+    with pulled(warm, name, build(*modules)) as image:
+        wait_until_compiled(warm, *modules)
+        made = [path for module in modules for path in artefacts_of(warm, module)]
+        assert [path.parent.suffix for path in made] == [".interruptible"] * 3
+        before = compilations(warm)
+        with warm.containerd.pod(name, "tandem") as pod:
+            server = pod.start(ContainerSpec("server", image, ["/modules.toml"]))
+            server.wait_for_log("serving HTTP on 0.0.0.0:8080")
+            assert warm.containerd.http_get(f"http://{pod.ip}:8080/none").status == 404
+            assert server.stop().exit_code == 0
+        assert compilations(warm) == before
+    for module in modules:
+        wait_until_gone(warm, module)
+
+
+def test_table_that_is_wrong_is_logged(warm: Node) -> None:
+    layer = packing.tar_layer({"/modules.toml": table("nowhere")})
+    config = packing.image_config(
+        "linux/amd64", [packing.diff_id(layer)], Entrypoint=["/modules.toml"]
+    )
+    with (
+        pulled(warm, "bad-table", packing.manifest(config, [layer])) as image,
+        pulled(warm, "beside", artifact("beside-bad-table")),
+    ):
+        wait_until_compiled(warm, "beside-bad-table")
+        [said] = [line for line in watchers_log(warm).splitlines() if image in line]
+        assert "/nowhere.wasm is in no layer of the image" in said

@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.support import cgi_guest, images
+from tests.support import cgi_guest, cgi_outbound, guests, images
 from tests.support.containerd import Containerd
 from tests.support.pods import Container, ContainerSpec
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.containerd]
 
@@ -64,3 +65,27 @@ def test_what_is_executed_in_it_is_no_server(containerd: Containerd) -> None:
         assert server.stop().exit_code == 0
         with pytest.raises(Exception, match=f"annotation {CGI} is 'yes', and neither a route"):
             pod.start(ContainerSpec("wrong", IMAGE, annotations={CGI: "yes"}))
+
+
+HTTPD = "mkdir /www && echo from the sidecar >/www/index.html && exec httpd -f -p 8081 -h /www"
+
+
+@pytest.mark.parametrize(("allowed", "status"), [("http://127.0.0.1:8081", 200), ("", 502)])
+def test_a_component_asks_its_sidecar(containerd: Containerd, allowed: str, status: int) -> None:
+    module = guests.binary(cgi_outbound.component("127.0.0.1:8081"))
+    name = "localhost/cgi-asks:1"
+    containerd.import_image(images.wasm_image(containerd.folder / "asks.tar", name, module))
+    with containerd.pod(f"cgi-asks-{status}", "tandem") as pod:
+        sidecar = pod.start(ContainerSpec("sidecar", images.BUSYBOX, ["sh", "-c", HTTPD]))
+        annotations = {CGI: "true", "io.containerd.tandem.v1/allowed-outbound-hosts": allowed}
+        server = pod.start(ContainerSpec("server", name, user=1000, annotations=annotations))
+        server.wait_for_log("serving HTTP on 0.0.0.0:8080")
+
+        def is_up() -> bool:
+            return sidecar.exec("wget", "-qO-", "http://127.0.0.1:8081/").exit_code == 0
+
+        wait_for("the sidecar", is_up)
+        page = containerd.http_get(f"http://{pod.ip}:8080/")
+        assert page.status == status
+        assert (page.body == b"from the sidecar\n") is (status == 200)
+        assert server.stop().exit_code == 0

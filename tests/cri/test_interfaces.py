@@ -135,6 +135,23 @@ def test_store_in_redis_by_a_name_of_the_pod(
 @pytest.mark.parametrize(
     ("annotation", "value", "reason"),
     [
+        ("allowed-outbound-hosts", "redis://10.0.0.1:6380", "redis://10.0.0.1 is not in"),
+        ("keyvalue.state", "rediss://169.254.169.254", "is what the node blocks"),
+    ],
+)
+def test_store_out_of_reach_is_told_when_the_container_is_created(
+    containerd: Containerd, image: str, annotation: str, value: str, reason: str
+) -> None:
+    with containerd.pod("unreachable", "tandem") as pod:
+        annotations = {"keyvalue.state": "redis://10.0.0.1", annotation: value}
+        refused = pod.create(counting("one", image, annotations))
+        with pytest.raises(Exception, match=reason):
+            refused.start()
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "reason"),
+    [
         ("keyvalue.state", "sqlite:x.db", "'x.db' is not an absolute path"),
         ("config-directory", "config", "'config' is not an absolute path"),
     ],

@@ -99,6 +99,36 @@ def test_images_of_containerd_are_warmed_and_outlive_a_pruning_until_they_go(
     assert find(containerd, warmed["digest"]) is None
 
 
+def test_image_is_warmed_for_pods_that_run_it_as_cgi(
+    containerd: Containerd, tmp_path: Path
+) -> None:
+    """By word of mouth for a module, and of itself for what a table names."""
+    name = "registry.example/warm-cgi:1"
+    module = guests.binary(guests.HELLO.replace("hello", "cgi!!"))
+    table = '[[module]]\nroute = "/a"\nmodule = "app.wasm"\n'
+    second = table.replace("/a", "/b").replace("app", "other")
+    files: dict[str, images.Content] = {
+        "/modules.toml": (table + second).encode(),
+        "/other.wasm": guests.binary(guests.HELLO.replace("hello", "other")),
+    }
+    for entrypoint, option, count in (("/app.wasm", ["--cgi"], 1), ("/modules.toml", [], 2)):
+        config = images.ImageConfig(entrypoint=[entrypoint])
+        archive = images.wasm_image(tmp_path / "warm.tar", name, module, files, config)
+        containerd.ctr("images", "import", "--no-unpack", archive, namespace=containerd.name)
+        try:
+            words = ("cache", "warm", name, "--namespace", containerd.name, *option)
+            warmed = tandem(containerd, *words, "--address", str(containerd.address))
+            assert len(warmed) == count
+            # The first one serves both ways.
+            assert [each["compiled"] for each in warmed] == [option == ["--cgi"], True][:count]
+            for each in warmed:
+                digest = each["digest"].removeprefix("sha256:")
+                [made] = (containerd.folder / "cache").rglob(f"{digest}.module")
+                assert made.parent.suffix == ".interruptible"
+        finally:
+            containerd.ctr("images", "rm", "--sync", name, namespace=containerd.name)
+
+
 def find(containerd: Containerd, digest: str) -> Any:
     entries = tandem(containerd, "cache", "ls")
     return next((entry for entry in entries if entry["digest"] == digest), None)

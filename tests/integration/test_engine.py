@@ -241,13 +241,9 @@ def test_component_fetches_over_http(tmp_path: Path) -> None:
     refused = engine_runs.run(new_engine(), engine_runs.program(artefact, "http://127.0.0.1:1/"))
     assert refused.status == 1
     assert "ConnectionRefused" in refused.stderr
-    policies = (
-        policy_of({ANNOTATION: "*://*:*"}, (), "allow"),
-        policy_of({}, ("10.0.0.0/8",), "allow"),
+    program = replace(
+        engine_runs.program(artefact, url), outbound=policy_of({ANNOTATION: ""}, (), "allow")
     )
-    for asked in policies:
-        program = replace(engine_runs.program(artefact, url), outbound=asked)
-        denied = engine_runs.run(new_engine(), program)
-        assert denied.status == 1
-        assert "HTTP-request-denied: a command cannot make requests" in denied.stderr
-        assert "HttpRequestDenied" in denied.stderr
+    denied = engine_runs.run(new_engine(), program)
+    assert denied.status == 1
+    assert "HttpRequestDenied" in denied.stderr

@@ -80,6 +80,29 @@ def test_ten_thousand_header_lines(server: Serving) -> None:
     assert answer.startswith(b"HTTP/1.1 431 ")
 
 
+def test_ten_thousand_lines_behind_the_body(server: Serving) -> None:
+    request = b"POST /o HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n0\r\n"
+    answer = server.ask(request + b"x-x: y\r\n" * 10_000 + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_body_that_never_ends(tmp_path: Path) -> None:
+    """Each byte is in time, but not the last."""
+    with serving(tmp_path, http_guest.component(), timeout_s=1, client_timeout_s=60) as one:
+        with one.connect() as connection:
+            connection.sendall(b"POST /o HTTP/1.1\r\nhost: h\r\ncontent-length: 10000\r\n\r\n")
+            connection.settimeout(0.1)
+            answer = b""
+            for _ in range(300):
+                with contextlib.suppress(TimeoutError):
+                    answer = connection.recv(100)
+                    break
+                connection.sendall(b"x")
+            assert answer.startswith(b"HTTP/1.1 504 ")
+        one.wait_for_log("POST /o: 504: it took longer than 1 s (timeout_s)")
+        assert body_of(one.get("/a")) == b"ok\n"
+
+
 @pytest.mark.parametrize(
     "smuggled",
     [

@@ -2,8 +2,6 @@
 
 import concurrent.futures
 import socket
-import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shim.outbound.policy import Policy, policy_of
-from tests.support import outbound_guest
+from tests.support import certificates, outbound_guest
 from tests.support.http_server import Serving, body_of, read_all, read_until, serving
 from tests.support.upstream import answer, reset, upstream
 
@@ -239,25 +237,16 @@ def test_the_gate(tmp_path: Path, policy: Policy, host: str, expected: str | Non
 
 
 def test_tls_and_whose_certificates_hold(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key", tmp_path / "certificate"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    files = ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*command.split(), *names, *files], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-
-    def secured(connection: socket.socket) -> socket.socket:
-        return context.wrap_socket(connection, server_side=True)
+    pair = certificates.self_signed(tmp_path)
 
     def handler(connection: socket.socket, _: bytes) -> None:
         connection.sendall(answer(b"z" * (1 << 20)))
 
-    trusting = (f"SSL_CERT_FILE={certificate}",)
+    trusting = (f"SSL_CERT_FILE={pair.certificate}",)
     guest = outbound_guest.component()
     for folder in ("a", "b", "c"):
         (tmp_path / folder).mkdir()
-    with upstream(handler, secured) as port:
+    with upstream(handler, pair.secured) as port:
         with serving(tmp_path / "a", guest, env=trusting) as served:
             assert body_of(get(served, f"localhost:{port}", "/s")) == b"z" * (1 << 20), served.log
             assert case(get(served, f"127.0.0.1:{port}", "/s")) == "TLS-certificate-error"

@@ -11,6 +11,8 @@ import pytest
 
 from tests.integration.installed import TIMEOUT_S, Installed, installed
 from tests.support import guests, leaks
+from tests.support.outbound_command import Wanted, component
+from tests.support.upstream import answer, upstream
 
 pytestmark = pytest.mark.root
 
@@ -102,6 +104,15 @@ def test_a_file_is_what_it_holds(node: Installed, tmp_path: Path, name: str) -> 
 def test_component(node: Installed, tmp_path: Path, text: str, status: int) -> None:
     done = tandem_run(node, module(tmp_path, text))
     assert (done.returncode, done.stderr) == (status, b"")
+
+
+def test_requests_go_where_they_may(node: Installed, tmp_path: Path) -> None:
+    with upstream(lambda connection, _: connection.sendall(answer(b"ok"))) as port:
+        done = tandem_run(node, module(tmp_path, component(Wanted(f"127.0.0.1:{port}"))))
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"ok", b"")
+    done = tandem_run(node, module(tmp_path, component(Wanted("169.254.169.254"))))
+    assert done.returncode == 1
+    assert b"destination-IP-prohibited: 169.254.169.254 is at 169.254.169.254, whi" in done.stderr
 
 
 def test_function_of_a_module(node: Installed, tmp_path: Path) -> None:

@@ -5,23 +5,29 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from shim.config import Outbound
+from shim.outbound.policy import ANNOTATION, OPEN, Policy, policy_of
 from shim.stores.opened import Stores
 from shim.stores.options import GuestOptions, parse_place
 from shim.stores.ports import PAGE_KEYS, AccessDenied, Backend, NoSuchStore, StoreError
 from shim.stores.sqlite import SqliteStore
+from tests.support import certificates
 from tests.support.redis_server import RedisServer, redis_server
 
 ROOT = Path(__file__).parents[2]
 
 
-def opened(*places: str) -> Stores:
+NODE = Outbound().block
+
+
+def opened(*places: str, policy: Policy = OPEN, env: Iterable[tuple[str, str]] = ()) -> Stores:
     named = [(f"s{number}", parse_place(place, "x")) for number, place in enumerate(places)]
-    return Stores(GuestOptions(stores=tuple(named)))
+    return Stores(GuestOptions(stores=tuple(named)), policy, env)
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -183,6 +189,81 @@ def test_redis_with_a_password(tmp_path: Path) -> None:
         stores.close()
 
 
+def test_redis_behind_the_lists(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as server:
+        where = f"127.0.0.1:{server.port}"
+        for allowed, block, reason in (
+            (f"redis://{where}", NODE, None),
+            ("redis://127.0.0.0/8:*", NODE, None),
+            ("redis://127.0.0.1", NODE, "is not in the pod's allowed-outbound-hosts"),
+            (f"http://{where}", NODE, "is not in the pod's allowed-outbound-hosts"),
+            ("*://*:*", ("127.0.0.0/8",), "which the node blocks"),
+        ):
+            policy = policy_of({ANNOTATION: allowed}, block, "allow")
+            stores = opened(f"redis://{where}", policy=policy)
+            if reason is None:
+                stores[stores.open("s0")].set("k", b"1")
+                stores.close()
+                continue
+            with pytest.raises(AccessDenied, match=reason):
+                stores.open("s0")
+
+
+def test_redis_under_a_name_that_changes_its_mind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each connection is to an address that was judged, and judged anew."""
+    answers = ["127.0.0.1", "127.0.0.2", "127.0.0.1"]
+
+    def resolve(_: str, port: int, **__: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answers.pop(0), port))]
+
+    with redis_server(tmp_path, "--bind", "127.0.0.1", "127.0.0.2") as server:
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        stores = opened(
+            f"redis://cache.example:{server.port}",
+            policy=policy_of({}, ("127.0.0.2/32",), "allow"),
+        )
+        store = stores[stores.open("s0")]
+        assert store.increment("n", 1) == 1
+        assert len(answers) == 2, "asked once for one connection"
+        server.stop()
+        server.start()
+        failed: list[type[StoreError]] = []
+        while answers:
+            try:
+                assert store.increment("n", 1) == 1
+            except StoreError as error:
+                failed.append(type(error))
+        assert AccessDenied in failed
+        stores.close()
+
+
+def test_redis_with_tls(tmp_path: Path) -> None:
+    pair = certificates.self_signed(tmp_path)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    files = ["--tls-cert-file", pair.certificate, "--tls-key-file", pair.key]
+    options = ["--tls-port", port, *files, "--tls-auth-clients", "no"]
+    trusting = (("SSL_CERT_FILE", str(pair.certificate)),)
+    with redis_server(tmp_path, *map(str, options)) as server:
+        stores = opened(f"rediss://localhost:{port}/2", env=trusting)
+        store = stores[stores.open("s0")]
+        store.set("k", b"x" * (1 << 20))
+        assert store.get("k") == b"x" * (1 << 20)
+        stores.close()
+        for place, env, reason in (
+            (f"rediss://localhost:{port}", (), "self-signed certificate"),
+            (f"rediss://127.0.0.1:{port}", trusting, "IP address mismatch"),
+            (f"rediss://localhost:{server.port}", trusting, "localhost:"),
+        ):
+            stores = opened(place, env=env)
+            with pytest.raises(StoreError, match=reason) as caught:
+                stores.open("s0")
+            assert not isinstance(caught.value, AccessDenied)
+
+
 IN_AN_EMPTY_ROOT = """
 import json, os, sys
 from shim.stores.opened import Stores
@@ -202,7 +283,7 @@ def fails(work):
         work()
     except StoreError as error:
         said.append(type(error).__name__)
-for name in "123":
+for name in "1234":
     fails(lambda: stores.open(name))
 fails(lambda: store.increment("k", 1))
 print("stop", flush=True)
@@ -219,6 +300,7 @@ def test_redis_needs_no_file_once_it_is_imported(tmp_path: Path) -> None:
     with redis_server(tmp_path, "--requirepass", "x") as server:
         where = f"127.0.0.1:{server.port}"
         places = [f"redis://:x@{where}", f"redis://{where}", "redis://127.0.0.1:1"]
+        places.append(f"rediss://{where}")
         program = subprocess.Popen(
             [sys.executable, "-c", IN_AN_EMPTY_ROOT, tmp_path / "root", *places, "redis://name"],
             stdin=subprocess.PIPE,
@@ -232,7 +314,7 @@ def test_redis_needs_no_file_once_it_is_imported(tmp_path: Path) -> None:
         server.stop()
         said, errors = program.communicate("\n" if stopped else None, timeout=60)
     assert (program.returncode, errors) == (0, "")
-    assert json.loads(said) == ["AccessDenied", *["StoreError"] * 5]
+    assert json.loads(said) == ["AccessDenied", *["StoreError"] * 6]
 
 
 def test_keys_of_others_that_are_no_texts_are_left_out(tmp_path: Path) -> None:

@@ -204,12 +204,12 @@ class FakeNode:
         """Run a stage of the installer on the node itself, from the checkout."""
         given = [*_INSTALLER, stage, *map(str, arguments)]
         if self._systemd:
-            return _run(self._beside_systemd(given), timeout)
+            return _run(self.beside_systemd(given), timeout)
         if stage != "verify":
             given += ["--restart", "signal"]
         return _run(self.room.command(given), timeout)
 
-    def _beside_systemd(self, argv: list[str]) -> list[str]:
+    def beside_systemd(self, argv: list[str]) -> list[str]:
         """The command line in systemd's namespaces, and, as in a container, in pids of its own."""
         systemd = next(
             each.host_pid

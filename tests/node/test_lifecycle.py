@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,14 @@ def succeeded(done: "subprocess.CompletedProcess[str]") -> str:
 def steps_of(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
     events = [json.loads(line) for line in done.stderr.splitlines()]
     return {each["step"]: each.get("what", each["event"]) for each in events}
+
+
+def stop_unit(node: FakeNode) -> None:
+    code = (
+        "from pathlib import Path; from runtimeclass.installer import host, systemd;"
+        " systemd.Systemd(host.Host(Path('/'))).stop('tandemd.service')"
+    )
+    subprocess.run(node.beside_systemd([sys.executable, "-c", code]), check=True, timeout=60)
 
 
 def without_state(node: FakeNode) -> dict[str, str]:
@@ -167,5 +176,27 @@ def test_systemd_restarts_containerd_and_keeps_tandemd(
         unit = node.path("/etc/systemd/system/tandemd.service").read_text()
         assert "ExecStart=/opt/tandem/0.2.0/bin/tandemd\n" in unit
         assert node.installer("uninstall").returncode == 8
+    succeeded(node.installer("uninstall", "--wait", "60"))
+    assert node.tree() == before
+
+
+def test_daemon_that_a_pod_brought_up_gives_way_to_the_unit(
+    systemd_node: FakeNode, bundles: dict[str, Path]
+) -> None:
+    node = systemd_node
+    before = node.tree()
+    succeeded(node.installer("install", "--bundle", bundles["0.1.0"]))
+    stop_unit(node)
+    with node.pod("first"):
+        by_pod = int(node.path("/run/tandem/tandemd.pid").read_text())
+        done = node.installer("install", "--bundle", bundles["0.2.0"])
+        succeeded(done)
+        assert steps_of(done)["unit"] == "tandemd.service runs /opt/tandem/0.2.0"
+        assert int(node.path("/run/tandem/tandemd.pid").read_text()) != by_pod
+        with node.pod("second"):
+            pass
+        stop_unit(node)
+        with node.pod("third"):
+            pass
     succeeded(node.installer("uninstall", "--wait", "60"))
     assert node.tree() == before

@@ -15,7 +15,7 @@ from typing import Any
 import pyseccomp as libseccomp
 
 from shim.cgroup import Cgroup, locate
-from shim.jail import JailPlan, build_exec_plan, build_plan, drop_inherited, enter
+from shim.jail import JailPlan, build_exec_plan, build_plan, drop_inherited, enter, with_workers
 from shim.kernel import constants as c
 from shim.oci.spec import Resources, parse_spec
 
@@ -75,6 +75,14 @@ def run_jailed(
     """Fork, run `before`, enter the jail of `config`, run `payload` there, and tell the end."""
     plan = build_plan(parse_spec(json.dumps(config or document()).encode()), rootfs)
     return _run(plan, payload, cgroup, keep_fds, before)
+
+
+def run_supervising(
+    rootfs: Path, payload: Callable[[], object], config: dict[str, Any] | None = None
+) -> Outcome:
+    """As `run_jailed`, of a process that makes workers."""
+    plan = build_plan(parse_spec(json.dumps(config or document()).encode()), rootfs)
+    return _run(with_workers(plan), payload)
 
 
 def run_executed(

@@ -21,6 +21,8 @@ from tests.support.containerd_config import RELEASES
 ROOT = Path(__file__).parents[2]
 STACKS = ("1.6-ttrpc", "1.7-ttrpc", "2.1-ttrpc", "1.7-grpc")
 SUITES = ("tests/cri", "tests/artifacts")
+# What no containerd has a hand in, and takes long.
+LEFT_OUT = "tests/cri/test_http_load.py"
 TIMEOUT_S = 20 * 60
 
 
@@ -61,7 +63,8 @@ def run(release: str, transport: str, folder: Path) -> Result:
     print(f"\n== containerd {release} over {transport}", flush=True)
     begun = time.monotonic()
     chosen = ["--containerd", release, "--transport", transport, f"--junitxml={report}"]
-    command = [sys.executable, "-m", "pytest", "--quiet", *SUITES, *chosen]
+    suites = [*SUITES, f"--ignore={LEFT_OUT}"]
+    command = [sys.executable, "-m", "pytest", "--quiet", *suites, *chosen]
     with subprocess.Popen(command, cwd=ROOT) as tests:
         try:
             status = tests.wait(TIMEOUT_S)

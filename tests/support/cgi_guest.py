@@ -1,4 +1,4 @@
-"""CGI programs: one in C that does what its path says, and a component."""
+"""CGI programs: one in C that does what its path says, a second one, and a component."""
 
 from pathlib import Path
 
@@ -99,6 +99,33 @@ __attribute__((export_name("other"))) void other(void) {
 }
 """
 
+# Two cookies, its arguments, and what it is told of its route.
+_SECOND = r"""
+#include <stdio.h>
+#include <stdlib.h>
+
+static void tell(const char *name) {
+  const char *value = getenv(name);
+  printf("%s=%s\n", name, value ? value : "(none)");
+}
+
+int main(int argc, char **argv) {
+  printf("Set-Cookie: a=1\nSet-Cookie: b=2\nContent-Type: text/plain\n\n");
+  for (int i = 0; i < argc; i++) printf("argument %s\n", argv[i]);
+  tell("MODE");
+  tell("OWN");
+  tell("SCRIPT_NAME");
+  tell("PATH_INFO");
+  tell("X_MATCHED_ROUTE");
+  return 0;
+}
+
+__attribute__((export_name("greet"))) void greet(void) {
+  printf("Content-Type: text/plain\n\ngreetings from the second\n");
+  fflush(stdout);
+}
+"""
+
 _ANSWER = "Content-Type: text/plain\\0a\\0ahello\\0a"
 
 # Prints a whole answer, and does what `end` says.
@@ -149,3 +176,8 @@ def component(end: str = "i32.const 0") -> str:
 def program() -> Path:
     """The module."""
     return guests.compile_c(_SOURCE)
+
+
+def second() -> Path:
+    """Another one."""
+    return guests.compile_c(_SECOND)

@@ -16,6 +16,7 @@ from shim.aot.limits import CompileLimits
 from shim.aot.loader import run_loader
 from shim.aot.report import Loaded, parse_report
 from shim.aot.source import FileSource
+from shim.engine.code import Code
 from shim.engine.config import compatibility_key, new_engine
 from shim.engine.run import Instance, Program
 from tests.support import guests
@@ -33,9 +34,9 @@ class Ended:
     stderr: str
 
 
-def new_cache(directory: Path, max_bytes: int = LARGE, *, interruptible: bool = False) -> Cache:
+def new_cache(directory: Path, max_bytes: int = LARGE, code: Code = Code.PLAIN) -> Cache:
     """A cache for the engine as it is."""
-    return Cache(directory, max_bytes, compatibility_key(), interruptible=interruptible)
+    return Cache(directory, max_bytes, compatibility_key(), code)
 
 
 def write_module(folder: Path, module: str | bytes | Path, name: str = "app.wasm") -> Path:

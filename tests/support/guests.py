@@ -163,15 +163,20 @@ def build_http_client_component(target: Path) -> Path:
 
 def packages() -> Path:
     """The packages of guests.lock, unpacked."""
+    return installed("packages", LOCK)
+
+
+def installed(name: str, lock: Path) -> Path:
+    """The packages that a file of pip's names, unpacked in a folder of their own."""
 
     def build(target: Path) -> None:
         # -qq: both packages have a folder `bin`, about which pip warns; the modules' one wins
         pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
         subprocess.run(
-            [*pip, "--no-deps", "--require-hashes", "--target", target, "-r", LOCK], check=True
+            [*pip, "--no-deps", "--require-hashes", "--target", target, "-r", lock], check=True
         )
 
-    return made("packages", LOCK.read_bytes(), "", build)
+    return made(name, lock.read_bytes(), "", build)
 
 
 def made(name: str, recipe: bytes, suffix: str, build: Callable[[Path], None]) -> Path:

@@ -9,11 +9,15 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from shim.config import Http
+from shim.engine.cgi.handlers import Handler
 from shim.engine.cgi.routes import Route
+from shim.engine.code import code_for
+from shim.jail import confine_worker
 from shim.outbound.policy import OPEN, Policy
 from shim.stores.options import NOTHING_GIVEN, GuestOptions
 from tests.support import engine_runs
@@ -115,6 +119,27 @@ def body_of(answer: bytes) -> bytes:
         whole, body = whole + body[: int(size, 16)], body[int(size, 16) + 2 :]
 
 
+def get(path: str) -> bytes:
+    """A request on a connection that goes on."""
+    return b"GET %s HTTP/1.1\r\nhost: h\r\n\r\n" % path.encode()
+
+
+def ask(connection: socket.socket, request: bytes) -> bytes:
+    """The body of the answer, on a connection that may go on; empty where the guest failed."""
+    connection.sendall(request)
+    answer = read_until(connection, b"\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b"transfer-encoding: chunked" in head:
+        while not body.endswith(b"0\r\n\r\n"):
+            body += connection.recv(1 << 16)
+        body = body_of(head + b"\r\n\r\n" + body)
+    else:
+        length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+        while len(body) < length:
+            body += connection.recv(1 << 16)
+    return body if head.startswith(b"HTTP/1.1 200") else b""
+
+
 @contextlib.contextmanager
 def serving(
     folder: Path,
@@ -123,15 +148,16 @@ def serving(
     env: tuple[str, ...] = (),
     root: Path | None = None,
     given: GuestOptions = NOTHING_GIVEN,
-    cgi: str | None = None,
+    cgi: str | tuple[Handler, ...] | None = None,
     args: tuple[str, ...] = (),
     function: str | None = None,
     outbound: Policy = OPEN,
     **options: Any,
 ) -> Iterator[Serving]:
-    """A server for a module's text or file, with `cgi` on that route; killed at the end if it
-    still runs."""
-    cache = engine_runs.new_cache(folder / "cache", interruptible=cgi is not None)
+    """A server for a module's text or file, with `cgi` on that route, or for these programs; killed
+    at the end if it still runs."""
+    code = code_for(per_request=cgi is not None, metered=bool(options.get("fuel")))
+    cache = engine_runs.new_cache(folder / "cache", code=code)
     artefact = engine_runs.load(engine_runs.write_module(folder, module), cache)
     program = engine_runs.program(artefact, *args, function=function, env=env)
     program = replace(program, given=given, outbound=outbound)
@@ -139,7 +165,8 @@ def serving(
     wanted = replace(Http(listen=LISTEN), **options)
     pid = os.fork()
     if pid == 0:
-        _be_server(program, wanted, Route(cgi) if cgi else None, log, root)
+        handlers = cgi if cgi is None or isinstance(cgi, tuple) else (Handler(Route(cgi), program),)
+        _be_server(program, wanted, handlers, log, root)
     served = Serving(pid, 0, log)
     try:
         deadline = time.monotonic() + _START_S
@@ -162,7 +189,7 @@ def serving(
 
 
 def _be_server(
-    program: Any, options: Http, route: Route | None, log: Path, root: Path | None
+    program: Any, options: Http, cgi: tuple[Handler, ...] | None, log: Path, root: Path | None
 ) -> None:
     status = 199
     try:
@@ -174,7 +201,7 @@ def _be_server(
         os.environ["TOKIO_WORKER_THREADS"] = "1"
         from shim.serve.server import Server
 
-        server = Server.load(program, options, route)
+        server = Server.load(program, options, cgi, partial(confine_worker, ()))
         if root:
             os.chroot(root)
         server.prepare()

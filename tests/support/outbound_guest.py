@@ -5,6 +5,8 @@ and for every further one, `d` lets go of the body before its end. Where there i
 is a 502 whose body is one byte: the place of the case in `error-code`.
 """
 
+from collections.abc import Sequence
+
 from shim.engine.http.conduit import _CASES, _DNS, _ERROR_CODE, _METHOD, _SIZE, _TLS
 
 CASES = tuple(name for name, _ in _CASES)
@@ -104,9 +106,20 @@ _F = {
     "write": ("streams", "[method]output-stream.blocking-write-and-flush",
               '(param "self" (borrow $output-stream)) (param "contents" (list u8))'
               " (result (result (error $stream-error)))", "(param i32 i32 i32 i32)"),
+    "end-in": ("types", "[static]incoming-body.finish",
+               '(param "this" (own $incoming-body)) (result (own $future-trailers))',
+               "(param i32) (result i32)"),
+    "trailers-ready": ("types", "[method]future-trailers.subscribe",
+                       f"{_B['future-trailers']} (result (own $pollable))",
+                       "(param i32) (result i32)"),
+    "trailers-get": ("types", "[method]future-trailers.get",
+                     f"{_B['future-trailers']} (result (option (result (result"
+                     " (option (own $fields)) (error $error-code)))))", "(param i32 i32)"),
     "block": ("poll", "[method]pollable.block", '(param "self" (borrow $pollable))',
               "(param i32)"),
 }  # fmt: skip
+_OTHERS_ONLY = ("end-in", "trailers-ready", "trailers-get")
+_SERVING = tuple(name for name in _F if name not in _OTHERS_ONLY)
 _DROPS = ("input-stream", "output-stream", "pollable", "outgoing-body", "fields")
 
 _CODE = """
@@ -212,11 +225,11 @@ _CODE = """
 """
 
 
-def _functions(interface: str) -> str:
+def _functions(interface: str, used: Sequence[str]) -> str:
     return "".join(
-        f'(export "{name}" (func {kind}))\n'
-        for where, name, kind, _ in _F.values()
-        if where == interface
+        f'(export "{_F[core][1]}" (func {_F[core][2]}))\n'
+        for core in used
+        if _F[core][0] == interface
     )
 
 
@@ -231,24 +244,24 @@ def _outer(*names: str) -> str:
     )
 
 
-def component(version: str = "0.2.3") -> str:
-    """The component, for this version of WASI."""
+def declarations(version: str, used: Sequence[str], drops: Sequence[str]) -> tuple[str, str, str]:
+    """What a component with these functions begins with; what its core module's instance is given,
+    under `host` beside `env`; and the imports of that core module."""
     own = "".join(f'(export "{name}" (type ${name} (sub resource)))\n' for name in _RESOURCES)
     lowered = "".join(
-        f'(core func ${core} (canon lower (func ${where} "{name}")'
+        f'(core func ${core} (canon lower (func ${_F[core][0]} "{_F[core][1]}")'
         " (memory $memory) (realloc $realloc)))\n"
-        for core, (where, name, *_) in _F.items()
+        for core in used
     )
-    drops = "".join(f"(core func $drop-{name} (canon resource.drop ${name}))\n" for name in _DROPS)
-    names = (*_F, *(f"drop-{name}" for name in _DROPS))
+    dropped = "".join(f"(core func $drop-{name} (canon resource.drop ${name}))\n" for name in drops)
+    names = (*used, *(f"drop-{name}" for name in drops))
     given = "".join(f'(export "{name}" (func ${name}))\n' for name in names)
     core = "".join(
         f'(import "host" "{name}" (func ${name} {_F[name][3] if name in _F else "(param i32)"}))\n'
         for name in names
     )
-    return f"""(component
-  (import "wasi:io/poll@{version}" (instance $poll
-    (export "pollable" (type $pollable (sub resource))) {_functions("poll")}))
+    head = f"""(import "wasi:io/poll@{version}" (instance $poll
+    (export "pollable" (type $pollable (sub resource))) {_functions("poll", used)}))
   {_aliases("poll", "pollable")}
   (import "wasi:io/error@{version}" (instance $error (export "error" (type (sub resource)))))
   {_aliases("error", "error")}
@@ -258,7 +271,7 @@ def component(version: str = "0.2.3") -> str:
     {_outer("error")}
     (type $se (variant (case "last-operation-failed" (own $error)) (case "closed")))
     (export "stream-error" (type $stream-error (eq $se)))
-    {_functions("streams")}))
+    {_functions("streams", used)}))
   {_aliases("streams", "input-stream", "output-stream")}
   (import "wasi:http/types@{version}" (instance $types
     {own}
@@ -270,11 +283,11 @@ def component(version: str = "0.2.3") -> str:
     (type $method0 (variant {_METHOD})) (export "method" (type $method (eq $method0)))
     (type $scheme0 (variant (case "HTTP") (case "HTTPS") (case "other" string)))
     (export "scheme" (type $scheme (eq $scheme0)))
-    {_functions("types")}))
+    {_functions("types", used)}))
   {_aliases("types", *_RESOURCES, "error-code")}
   (import "wasi:http/outgoing-handler@{version}" (instance $outgoing
     {_outer("outgoing-request", "request-options", "future-incoming-response", "error-code")}
-    {_functions("outgoing")}))
+    {_functions("outgoing", used)}))
   (core module $env-module
     (memory (export "memory") 1)
     (global $top (export "top") (mut i32) (i32.const 4096))
@@ -286,7 +299,15 @@ def component(version: str = "0.2.3") -> str:
   (alias core export $env "memory" (core memory $memory))
   (alias core export $env "realloc" (core func $realloc))
   {lowered}
-  {drops}
+  {dropped}"""
+    return head, given, core
+
+
+def component(version: str = "0.2.3") -> str:
+    """The component, for this version of WASI."""
+    head, given, core = declarations(version, _SERVING, _DROPS)
+    return f"""(component
+  {head}
   (core module $m
     {core}
     (import "env" "memory" (memory 1))

@@ -1,8 +1,8 @@
 """A CGI program in a store of one request: a module of WASI 0.1, or a component of WASI 0.2.
 
 Rules: everything that all requests share is made before the first. `run` may be called by any
-number of threads at the same time, so nothing here calls Python from the guest: exits are
-wasmtime's own, which knows statuses below 126.
+number of threads at the same time. Exits are wasmtime's own, which knows statuses below 126, and
+call no Python.
 """
 
 import ctypes
@@ -16,11 +16,13 @@ from wasmtime import (
 
 from shim.engine.guest import GuestFailure, Program, environment, is_provided, listed, reason_of
 from shim.engine.http import native as n
+from shim.engine.http.client import check_http, outbound_of
+from shim.engine.http.exchange import Exchange
+from shim.engine.http.linker import define_http
 from shim.engine.interfaces.provider import INTERFACES, Provider, stores_of
 from shim.engine.linkers import WASI_P1
 
 _RUN = "wasi:cli/run@0.2."
-_HTTP = "wasi:http/"
 
 
 class Guest(Protocol):
@@ -33,8 +35,8 @@ class Guest(Protocol):
             GuestFailure: it cannot be linked, or is no program.
         """
 
-    def run(self, context: int) -> str | None:
-        """Run it in a store; why it failed, or None."""
+    def run(self, context: int, exchange: Exchange) -> str | None:
+        """Run it in a store, for a request; why it failed, or None."""
 
     def forget(self, store: int) -> None:
         """The store of this number is gone."""
@@ -79,7 +81,7 @@ class ModuleProgram:
         self._linker.define_wasi()
         self._linker_at, self._module_at = n.address(self._linker), n.address(self._module)
 
-    def run(self, context: int) -> str | None:
+    def run(self, context: int, _: Exchange) -> str | None:
         """See `Guest`."""
         instance, trap = _bindings.wasmtime_instance_t(), ctypes.c_void_p()
         at, trap_at = ctypes.addressof(instance), ctypes.addressof(trap)
@@ -107,6 +109,7 @@ class ComponentProgram:
         self._program = program
         self._component = component.Component.deserialize_file(engine, str(program.artefact))
         self._stores = stores_of(program, self._component, engine)
+        self._outbound = outbound_of(program, self._component, engine)
 
     def prepare(self) -> None:
         """See `Guest`."""
@@ -118,11 +121,15 @@ class ComponentProgram:
                 f"a component that is a CGI program exports {_RUN}x, and is started by it alone;"
                 f" this one exports {listed(exports)}"
             )
-        unknown = [name for name in imports if not _is_known(name)]
+        unknown = [name for name in imports if name not in INTERFACES and not is_provided(name)]
         if unknown:
             raise GuestFailure(f"component imports {listed(unknown)}, which no CGI program gets")
         self._linker = component.Linker(self._engine)
         self._linker.add_wasip2()
+        if check_http(imports, self._engine):
+            define_http(self._linker)
+        if self._outbound is not None:
+            self._outbound.conduit()
         self._provider = Provider(self._program.given, environment(self._program), self._stores)
         self._provider.link(self._linker, imports, self._engine)
         index = self._component.get_export_index("run", self._component.get_export_index(parent))
@@ -132,8 +139,11 @@ class ComponentProgram:
         self._linker_at, self._component_at = n.address(self._linker), n.address(self._component)
         self._index_at = n.address(index)
 
-    def run(self, context: int) -> str | None:
+    def run(self, context: int, exchange: Exchange) -> str | None:
         """See `Guest`."""
+        exchange.scratch.context = context
+        if self._outbound is not None:
+            exchange.calls = self._outbound.calls(context, lambda: exchange.peer.stop is not None)
         instance = _bindings.wasmtime_component_instance_t()
         at = ctypes.addressof(instance)
         n.check(n.instantiate(self._linker_at, context, self._component_at, at))
@@ -150,10 +160,6 @@ class ComponentProgram:
     def forget(self, store: int) -> None:
         """See `Guest`."""
         self._provider.forget(store)
-
-
-def _is_known(name: str) -> bool:
-    return name in INTERFACES or (is_provided(name) and not name.startswith(_HTTP))
 
 
 def _failure(error: int | None, trap: ctypes.c_void_p) -> str | None:

@@ -1,18 +1,18 @@
-"""Which requests a CGI program answers: an annotation of the pod, and the route that it names.
+"""Which requests a CGI program answers: an annotation of the pod, or routes of a `modules.toml`.
 
 Rules: pure; decided before any fork, so that whoever creates the container hears of a mistake.
-Routes are wagi's: a path, or with `/...` at its end everything below that path, too.
+Routes are wagi's: a path, or with `/...` at its end everything below that path, too. Of several
+that match, a path wins over what is below one, and the longer one over the shorter.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shim.errdefs import InvalidArgumentError
+from shim.oci.modules import is_route
 
 ANNOTATION = "io.containerd.tandem.v1/cgi"
 _EVERYTHING = "/..."
-_GOOD = re.compile(r"/[\x21\x24-\x3e\x40-\x7e]*").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +21,49 @@ class Route:
 
     text: str
 
+    @property
+    def script(self) -> bytes:
+        """The path before the `/...`, if there is one."""
+        return self.text.removesuffix(_EVERYTHING).encode()
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is one path alone."""
+        return not self.text.endswith(_EVERYTHING)
+
     def match(self, path: bytes) -> tuple[bytes, bytes] | None:
         """Split a path, as it was sent, into SCRIPT_NAME and the rest; None if it is another's.
 
         RFC 3875 4.1.13: both together are the path, so the script of `/...` has no name.
         """
-        route = self.text.encode()
-        if not route.endswith(_EVERYTHING.encode()):
-            return (path, b"") if path == route else None
-        script = route.removesuffix(_EVERYTHING.encode())
+        script = self.script
+        if self.is_exact:
+            return (path, b"") if path == script else None
         rest = path[len(script) :]
         if not path.startswith(b"/") or not path.startswith(script) or rest[:1] not in {b"", b"/"}:
             return None
         return script, rest
+
+
+class RouteTable:
+    """Several routes, no two of them the same."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        numbered = list(enumerate(routes))
+        self._exact = {route.script: number for number, route in numbered if route.is_exact}
+        below = [(number, route) for number, route in numbered if not route.is_exact]
+        self._below = sorted(below, key=lambda each: len(each[1].script), reverse=True)
+
+    def find(self, path: bytes) -> tuple[int, bytes, bytes] | None:
+        """The number of the route that a path, as it was sent, belongs to, and as `Route.match`."""
+        number = self._exact.get(path)
+        if number is not None:
+            return number, path, b""
+        for number, route in self._below:
+            found = route.match(path)
+            if found is not None:
+                return number, *found
+        return None
 
 
 def cgi_route(annotations: Mapping[str, str]) -> Route | None:
@@ -47,7 +77,7 @@ def cgi_route(annotations: Mapping[str, str]) -> Route | None:
         return None
     if text == "true":
         return Route(_EVERYTHING)
-    if not _GOOD(text) or "..." in text.removesuffix(_EVERYTHING):
+    if not is_route(text):
         raise InvalidArgumentError(
             f"annotation {ANNOTATION} is {text[:80]!r}, and neither a route, such as /path or"
             " /path/..., nor true or false"

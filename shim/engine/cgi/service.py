@@ -1,4 +1,4 @@
-"""A program that answers HTTP requests as CGI: each by an instance of its own.
+"""Programs that answer HTTP requests as CGI: each request by an instance of its own.
 
 Rules: as in `shim.engine.http.service`, whose place this takes. The answer's header is a part of
 what the program prints, and not looked at here.
@@ -6,15 +6,18 @@ what the program prints, and not looked at here.
 
 import ctypes
 import itertools
+from collections.abc import Sequence
 
 import wasmtime
 
 from shim.engine.cgi.guests import ComponentProgram, Guest, ModuleProgram
-from shim.engine.cgi.routes import Route
+from shim.engine.cgi.handlers import Handler
+from shim.engine.cgi.routes import RouteTable
 from shim.engine.cgi.variables import Target, arguments, find_target, variables
-from shim.engine.guest import Program, environment, reason_of
+from shim.engine.code import Checks
+from shim.engine.guest import GuestFailure, Program, environment, reason_of
 from shim.engine.http import native as n
-from shim.engine.http.exchange import Answer, Exchange, Response
+from shim.engine.http.exchange import Answer, Census, Exchange, Response
 from shim.engine.http.fields import Fields
 from shim.engine.http.linker import LIVE, serving_host
 from shim.errdefs import StaleArtefactError
@@ -24,54 +27,71 @@ _UNLIMITED = -1
 
 
 class CgiService:
-    """One program, from its artefact to its answers."""
+    """A container's programs, from their artefacts to their answers."""
 
-    def __init__(self, program: Program, memory_bytes: int, route: Route) -> None:
-        """Map the artefact, which is an interruptible one.
+    def __init__(self, handlers: Sequence[Handler], memory_bytes: int, fuel: int = 0) -> None:
+        """Map the artefacts, which are interruptible ones.
 
         Args:
-            program: what is run for each request.
+            handlers: what is run for each request; what is none of theirs is answered with 404.
             memory_bytes: what each linear memory of an instance may grow to.
-            route: which requests; all others are answered with 404.
+            fuel: as for `shim.engine.http.service.Service`.
 
         Raises:
-            StaleArtefactError: wasmtime refuses the artefact, or it is gone.
+            StaleArtefactError: wasmtime refuses an artefact, or it is gone.
         """
-        self._host = serving_host()
-        engine = self._host.engine
-        kind = ModuleProgram if program.kind is Kind.MODULE else ComponentProgram
-        try:
-            self._guest: Guest = kind(engine, program)
-        except wasmtime.WasmtimeError as error:
-            raise StaleArtefactError(
-                f"cannot load the artefact {program.artefact}: {error}; it has to be compiled again"
-            ) from error
-        self._route = route
+        self._host = serving_host(Checks.FUEL if fuel else Checks.STOP)
+        self._handlers = handlers
+        self._routes = RouteTable([handler.route for handler in handlers])
+        self._guests: list[Guest] = []
+        for number, handler in enumerate(handlers):
+            same = (n for n in range(number) if handlers[n].program == handler.program)
+            earlier = next(same, None)
+            self._guests.append(
+                self._load(handler.program) if earlier is None else self._guests[earlier]
+            )
         self._memory_bytes = memory_bytes
-        self._arguments = program.args[1:]
-        self._variables = environment(program)
+        self._fuel = fuel
+        self.census: Census | None = None
+        self._variables = [environment(handler.program) for handler in handlers]
         self._numbers = itertools.count(1)
-        self._engine_at = n.address(engine)
+        self._engine_at = n.address(self._host.engine)
         self._epoch_at = ctypes.cast(self._host.epoch, ctypes.c_void_p).value or 0
 
     def prepare(self) -> None:
         """Link everything that is the same for all requests; runs no guest code.
 
         Raises:
-            GuestFailure: it cannot be linked, or is no program.
+            GuestFailure: one of them cannot be linked, or is no program.
         """
-        self._guest.prepare()
+        for guest in dict.fromkeys(self._guests):
+            try:
+                guest.prepare()
+            except GuestFailure as failure:
+                route = self._handlers[self._guests.index(guest)].route.text
+                raise GuestFailure(f"route {route}: {failure}") from failure
+
+    def _load(self, program: Program) -> Guest:
+        kind = ModuleProgram if program.kind is Kind.MODULE else ComponentProgram
+        try:
+            return kind(self._host.engine, program)
+        except wasmtime.WasmtimeError as error:
+            raise StaleArtefactError(
+                f"cannot load the artefact {program.artefact}: {error}; it has to be compiled again"
+            ) from error
 
     def handle(self, exchange: Exchange) -> None:
         """Run a guest for one request; what became of it is in the exchange."""
-        target = find_target(exchange.request, self._route)
+        target = find_target(exchange.request, self._routes)
         if isinstance(target, int):
             exchange.answer = Answer(Response(Fields(), target))
             exchange.peer.ended()
             return
+        guest = self._guests[target.number]
         number = next(self._numbers)
         store = n.store_new(self._engine_at, number, None)
         LIVE[number] = exchange
+        made = False
         try:
             context = n.store_context(store)
             try:
@@ -80,15 +100,25 @@ class CgiService:
                 if exchange.request.body is None:
                     # Nobody tells when the program reads.
                     exchange.peer.wants_body()
-                exchange.trap = self._guest.run(context)
+                # It is made as a part of its run, of which nobody tells the time.
+                if self.census is not None:
+                    self.census.made()
+                made = True
+                exchange.trap = guest.run(context, exchange)
             except wasmtime.WasmtimeError as error:
                 exchange.trap = reason_of(error)
+            if self._fuel and exchange.trap is not None and n.fuel_of(context) == 0:
+                exchange.over = "fuel"
             # Before the instance is taken apart, which takes a while.
             exchange.peer.ended()
         finally:
-            self._guest.forget(number)
+            if exchange.calls is not None:
+                exchange.calls.close()
+            guest.forget(number)
             del LIVE[number]
             n.store_delete(store)
+            if made and self.census is not None:
+                self.census.gone()
 
     def tick(self) -> None:
         """Let every running guest look whether it must stop."""
@@ -100,6 +130,8 @@ class CgiService:
         n.store_limiter(store, self._memory_bytes, *[_UNLIMITED] * 4)
         n.epoch_callback(store, self._epoch_at, number, None)
         n.set_epoch_deadline(context, 1)
+        if self._fuel:
+            n.check(n.set_fuel(context, self._fuel))
         wasi, request = n.wasi_new(), exchange.request
         if request.body is None:
             opened = n.wasi_stdin_file(wasi, request.source)
@@ -110,8 +142,10 @@ class CgiService:
             opened = True
         opened = opened and n.wasi_stdout_file(wasi, request.sink)
         n.wasi_inherit_stderr(wasi)
-        argv = arguments(target, self._arguments)
-        pairs = variables(request, target, self._route, exchange.peer.ends(), self._variables)
+        handler = self._handlers[target.number]
+        argv = arguments(target, handler.program.args[1:], handler.argv)
+        own = self._variables[target.number]
+        pairs = variables(request, target, handler.route, exchange.peer.ends(), own)
         texts = ctypes.c_char_p * len(pairs)
         names, values = zip(*pairs, strict=True)
         told = n.wasi_argv(wasi, len(argv), (ctypes.c_char_p * len(argv))(*argv))

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from shim.engine.cgi.routes import Route
+from shim.engine.cgi.routes import Route, RouteTable
 from shim.engine.http.exchange import Address, Request
+from shim.oci.modules import ARGS, SCRIPT_NAME
 
 Variable = tuple[bytes, bytes]
 
@@ -23,38 +24,51 @@ _MAPPED = "::ffff:"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A request's target: the path's two halves as they were sent, the second one decoded, and the
-    query."""
+    """A request's target: the number of its route, the path's two halves as they were sent, the
+    second one decoded, and the query."""
 
+    number: int
     script: bytes
     raw_path: bytes
     path: bytes
     query: bytes
 
 
-def find_target(request: Request, route: Route) -> Target | int:
-    """Take a request's target apart; a status where it is none of the route's.
+def find_target(request: Request, routes: RouteTable) -> Target | int:
+    """Take a request's target apart; a status where it is none of the routes'.
 
     404 is another path, 400 one that no variable can hold.
     """
     path, _, query = request.target.partition(b"?")
-    found = route.match(path)
+    found = routes.find(path)
     if found is None:
         return 404
-    script, rest = found
+    number, script, rest = found
     decoded = unquote_to_bytes(rest)
-    return 400 if b"\0" in decoded else Target(script, rest, _text(decoded), query)
+    return 400 if b"\0" in decoded else Target(number, script, rest, _text(decoded), query)
 
 
-def arguments(target: Target, own: Sequence[str]) -> list[bytes]:
+def arguments(
+    target: Target, own: Sequence[str], words: Sequence[str] | None = None
+) -> list[bytes]:
     """The arguments: the script's name, those of the container, and the parts of the query.
 
     Args:
         target: what was asked for.
         own: the container's own arguments, without the program.
+        words: what the program wants in their place: see `shim.oci.modules`.
     """
     parts = [part for part in target.query.split(b"&") if part and not part.startswith(b"-")]
-    return [target.script or b"/", *(argument.encode() for argument in own), *parts]
+    script = target.script or b"/"
+    if words is None:
+        return [script, *(argument.encode() for argument in own), *parts]
+    found: list[bytes] = []
+    for word in words:
+        if word == ARGS:
+            found += parts
+        else:
+            found.append(word.encode().replace(SCRIPT_NAME.encode(), script))
+    return found
 
 
 def variables(

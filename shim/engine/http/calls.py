@@ -1,12 +1,13 @@
 """The requests that one guest makes: what the relay carries, and wasmtime's streams for it.
 
 Rules: called in the guest's thread alone. Only a component that imports the outgoing handler has
-any of this, and its second component is made when it makes its first request. A request whose
+any of this, and an instance of the conduit is made when it makes its first request. A request whose
 server cannot be reached fails at once, in `handle`; what happens later is the future's to tell.
 """
 
 import contextlib
 import ctypes
+import functools
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -48,11 +49,11 @@ class Outbound:
     def __init__(self, policy: Policy, env: dict[str, str], engine: Any) -> None:
         self.policy = policy
         self.dialer = Dialer(policy, env)
-        self.component = component.Component(engine, TEXT)
-        self.linker = component.Linker(engine)
-        self.linker.add_wasip2()
-        self.linker.add_wasi_http()
-        self.exports = [self.component.get_export_index(name) for name in EXPORTS]
+        self._engine = engine
+
+    def conduit(self) -> "Conduit":
+        """Made when it is first asked for, which needs no file; costs some 8 ms and 2 MB."""
+        return _conduit(self._engine)
 
     def calls(self, context: int, stopped: Callable[[], bool]) -> "Calls":
         """Those of one guest, whose store has this context."""
@@ -75,13 +76,33 @@ class Outbound:
         return parse_target("http", self.policy.own), True
 
 
-class Call:
-    """One request, and in the end its answer."""
+class Conduit:
+    """The second component, and what it is linked to."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, engine: Any) -> None:
+        self.component = component.Component(engine, TEXT)
+        self.linker = component.Linker(engine)
+        self.linker.add_wasip2()
+        self.linker.add_wasi_http()
+        self.exports = [self.component.get_export_index(name) for name in EXPORTS]
+
+
+@functools.cache
+def _conduit(engine: Any) -> Conduit:
+    return Conduit(engine)
+
+
+class Call:
+    """One request, and in the end its answer; it lives as long as the guest holds a part of it."""
+
+    def __init__(self, number: int, spent: "list[tuple[int, Relay | None]]") -> None:
         self.number = number
         self.relay: Relay | None = None
         self.finished = False
+        self._spent = spent
+
+    def __del__(self) -> None:
+        self._spent.append((self.number, self.relay))
 
 
 class Calls:
@@ -92,7 +113,18 @@ class Calls:
         self._context = context
         self._stopped = stopped
         self._instance: Any = None
-        self._calls: list[Call] = []
+        self._conduit: Any = None
+        # numbers to give again, and how many there are
+        self._free: list[int] = []
+        self._numbers = 0
+        # what the guest has let go of; its relays may still be busy
+        self._spent: list[tuple[int, Relay | None]] = []
+        self._relays: list[Relay] = []
+
+    @property
+    def held(self) -> int:
+        """How many requests the guest holds, or has let go of lately, of MAX_REQUESTS."""
+        return self._numbers - len(self._free)
 
     def new(self) -> Call:
         """A request that is not sent yet.
@@ -100,11 +132,15 @@ class Calls:
         Raises:
             CallError: there are too many.
         """
-        if len(self._calls) >= MAX_REQUESTS:
-            raise CallError(b"connection-limit-reached")
-        call = Call(self._number("new"))
-        self._calls.append(call)
-        return call
+        self._let_go()
+        if not self._free:
+            if self._numbers >= MAX_REQUESTS:
+                raise CallError(b"connection-limit-reached")
+            self._free.append(self._numbers)
+            self._numbers += 1
+        number = self._free.pop()
+        self._call("new", number)
+        return Call(number, self._spent)
 
     def out(self, call: Call) -> int:
         """The stream that the body of a request is written to; to be given away."""
@@ -138,10 +174,8 @@ class Calls:
         Raises:
             CallError: why not.
         """
-        in_flight = sum(
-            call.relay is not None and not call.relay.over.is_set() for call in self._calls
-        )
-        if in_flight >= _MAX_IN_FLIGHT:
+        self._relays = [relay for relay in self._relays if not relay.over.is_set()]
+        if len(self._relays) >= _MAX_IN_FLIGHT:
             raise CallError(b"connection-limit-reached")
         try:
             target, to_self = self._shared.target(request)
@@ -157,13 +191,19 @@ class Calls:
         except DialError as error:
             _tell(f"request refused or failed: {error.case.decode()}: {error}")
             raise CallError(error.case) from error
-        relay = Relay(server, head, timeouts, self._stopped)
+        try:
+            relay = Relay(server, head, timeouts, self._stopped)
+        except OSError as error:
+            server.close()
+            _tell(f"request failed: {target.authority}: {error.strerror}")
+            raise CallError(b"connection-limit-reached") from error
         try:
             relay.start()
         except RuntimeError as error:
             relay.close()
             raise CallError(b"connection-limit-reached") from error
         call.relay = relay
+        self._relays.append(relay)
         if body is None:
             self.finish(call)
         else:
@@ -189,14 +229,20 @@ class Calls:
         return relay.answer_trailers or None
 
     def close(self) -> None:
-        """The guest has ended, and its requests with it."""
-        for call in self._calls:
-            if call.relay is not None:
-                call.relay.aborted = True
+        """The guest has ended or answered, and its requests end with that."""
+        for relay in self._relays:
+            relay.aborted = True
 
-    def _number(self, name: str) -> int:
-        result = self._call(name, results=1)
-        return n.u32(ctypes.addressof(result))
+    def _let_go(self) -> None:
+        """Drop what is left of requests that the guest has forgotten, once they are over: a request
+        goes on without anybody who waits for its answer."""
+        spent, self._spent[:] = list(self._spent), ()
+        for number, relay in spent:
+            if relay is None or relay.over.is_set():
+                self._call("drop", number)
+                self._free.append(number)
+            else:
+                self._spent.append((number, relay))
 
     def _resource(self, name: str, call: Call) -> int:
         result = self._call(name, call.number, results=1)
@@ -206,12 +252,12 @@ class Calls:
         if self._instance is None:
             n.set_wasi_http(self._context)
             instance = _bindings.wasmtime_component_instance_t()
-            shared, at = self._shared, ctypes.addressof(instance)
-            linker, made = n.address(shared.linker), n.address(shared.component)
+            conduit, at = self._shared.conduit(), ctypes.addressof(instance)
+            linker, made = n.address(conduit.linker), n.address(conduit.component)
             n.check(n.instantiate(linker, self._context, made, at))
-            self._instance = instance
+            self._instance, self._conduit = instance, conduit
         function = _bindings.wasmtime_component_func_t()
-        index = n.address(self._shared.exports[EXPORTS.index(name)])
+        index = n.address(self._conduit.exports[EXPORTS.index(name)])
         at = ctypes.addressof(function)
         n.get_function(ctypes.addressof(self._instance), self._context, index, at)
         given = (ctypes.c_uint8 * (n.VALUE_BYTES * max(len(arguments), 1)))()

@@ -3,13 +3,14 @@
 Rules: there is no other way to a native stream than through an interface that makes some, and the
 one without a limit of three is wasi:http itself. So each request of a guest's is a native one to
 our own relay (`shim.outbound.relay`), by an address and a path that the relay alone knows; its
-bodies are those of the guest's request. What it keeps of a request is at a number that it returns.
+bodies are those of the guest's request. What it keeps of a request is in the row of a number that
+the host gives, until the host has it dropped.
 """
 
 # The names of its exports.
-EXPORTS = ("new", "out", "finish", "send", "ready", "in")
+EXPORTS = ("new", "out", "finish", "send", "ready", "in", "drop")
 
-# of requests that one guest makes in its life: the rows of the table in its one page of memory
+# of requests that one guest holds at a time: the rows of the table in its one page of memory
 MAX_REQUESTS = 3072
 
 _SIZE = '(record (field "field-name" (option string)) (field "field-size" (option u32)))'
@@ -77,7 +78,24 @@ _IMPORTED = "".join(
     f'(import "host" "{core}" (func ${core} {kind}))\n' for core, _, _, kind in _LOWERED
 )
 
-# A row is 16 bytes: the request's body, its answer's future, and the request itself.
+# A row is 16 bytes, 0 where there is none: by their places, what is dropped in this order.
+_ROW = {"outgoing-body": 0, "outgoing-request": 8, "future-incoming-response": 4,
+        "incoming-body": 12}  # fmt: skip
+_DROP_ROW = "".join(
+    f"""(local.set $held (i32.load offset={place} (local.get $row)))
+      (if (local.get $held) (then
+        (i32.store offset={place} (local.get $row) (i32.const 0))
+        (call $drop-{name} (local.get $held))))
+"""
+    for name, place in _ROW.items()
+)
+_DROPS = ("pollable", "incoming-response", *_ROW)
+_DROPPING = "".join(f"(core func $drop-{name} (canon resource.drop ${name}))\n" for name in _DROPS)
+_DROPPED = "".join(
+    f'(import "host" "drop-{name}" (func $drop-{name} (param i32)))\n' for name in _DROPS
+)
+_GIVEN += "".join(f'(export "drop-{name}" (func $drop-{name}))\n' for name in _DROPS)
+
 TEXT = f"""(component
   (import "wasi:io/poll@0.2.0" (instance $poll
     (export "pollable" (type $pollable (sub resource)))
@@ -152,18 +170,17 @@ TEXT = f"""(component
   (alias core export $env "memory" (core memory $memory))
   (alias core export $env "realloc" (core func $realloc))
   {_CANON}
-  (core func $drop-pollable (canon resource.drop $pollable))
+  {_DROPPING}
   (core module $m
     (import "env" "memory" (memory 1))
     (import "env" "top" (global $top (mut i32)))
     {_IMPORTED}
-    (import "host" "drop-pollable" (func $drop-pollable (param i32)))
-    (global $rows (mut i32) (i32.const 0))
+    {_DROPPED}
     (func $row (param i32) (result i32)
       (i32.add (i32.const 8192) (i32.shl (local.get 0) (i32.const 4))))
     (func $must (param i32) (if (local.get 0) (then unreachable)))
-    (func (export "new") (result i32) (local $request i32) (local $row i32)
-      (local.set $row (call $row (global.get $rows)))
+    (func (export "new") (param $number i32) (local $request i32) (local $row i32)
+      (local.set $row (call $row (local.get $number)))
       (local.set $request (call $request (call $fields)))
       (i32.store offset=8 (local.get $row) (local.get $request))
       (call $must (call $set-method (local.get $request) (i32.const 2) (i32.const 0) (i32.const 0)))
@@ -171,9 +188,7 @@ TEXT = f"""(component
         (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)))
       (call $body (local.get $request) (i32.const 16))
       (call $must (i32.load8_u (i32.const 16)))
-      (i32.store (local.get $row) (i32.load (i32.const 20)))
-      (global.set $rows (i32.add (global.get $rows) (i32.const 1)))
-      (i32.sub (global.get $rows) (i32.const 1)))
+      (i32.store (local.get $row) (i32.load (i32.const 20))))
     (func (export "send") (param $number i32) (param $authority i32) (param $size i32)
       (param $path i32) (param $length i32) (local $request i32)
       (global.set $top (i32.const 1024))
@@ -182,6 +197,7 @@ TEXT = f"""(component
         (i32.const 1) (local.get $authority) (local.get $size)))
       (call $must (call $set-path (local.get $request)
         (i32.const 1) (local.get $path) (local.get $length)))
+      (i32.store offset=8 (call $row (local.get $number)) (i32.const 0))
       (call $handle (local.get $request) (i32.const 0) (i32.const 0) (i32.const 16))
       (call $must (i32.load8_u (i32.const 16)))
       (i32.store offset=4 (call $row (local.get $number)) (i32.load (i32.const 24))))
@@ -189,12 +205,14 @@ TEXT = f"""(component
       (call $write (i32.load (call $row (local.get $number))) (i32.const 16))
       (call $must (i32.load8_u (i32.const 16)))
       (i32.load (i32.const 20)))
-    (func (export "finish") (param $number i32)
-      (call $finish (i32.load (call $row (local.get $number)))
-        (i32.const 0) (i32.const 0) (i32.const 16)))
+    (func (export "finish") (param $number i32) (local $body i32)
+      (local.set $body (i32.load (call $row (local.get $number))))
+      (i32.store (call $row (local.get $number)) (i32.const 0))
+      (call $finish (local.get $body) (i32.const 0) (i32.const 0) (i32.const 16)))
     (func $ready (export "ready") (param $number i32) (result i32)
       (call $subscribe (i32.load offset=4 (call $row (local.get $number)))))
-    (func (export "in") (param $number i32) (result i32) (local $ready i32)
+    (func (export "in") (param $number i32) (result i32) (local $ready i32) (local $response i32)
+      (global.set $top (i32.const 1024))
       (local.set $ready (call $ready (local.get $number)))
       (call $block (local.get $ready))
       (call $drop-pollable (local.get $ready))
@@ -203,14 +221,19 @@ TEXT = f"""(component
       (if (i32.or (i32.eqz (i32.load8_u (i32.const 16)))
           (i32.or (i32.load8_u (i32.const 24)) (i32.load8_u (i32.const 32))))
         (then (return (i32.const 800))))
-      (call $consume (i32.load (i32.const 40)) (i32.const 16))
+      (local.set $response (i32.load (i32.const 40)))
+      (call $consume (local.get $response) (i32.const 16))
       (call $must (i32.load8_u (i32.const 16)))
+      (call $drop-incoming-response (local.get $response))
+      (i32.store offset=12 (call $row (local.get $number)) (i32.load (i32.const 20)))
       (call $stream (i32.load (i32.const 20)) (i32.const 800))
-      (i32.const 800)))
+      (i32.const 800))
+    (func (export "drop") (param $number i32) (local $row i32) (local $held i32)
+      (local.set $row (call $row (local.get $number)))
+      {_DROP_ROW}))
   (core instance $i (instantiate $m (with "env" (instance $env)) (with "host" (instance
-    {_GIVEN}
-    (export "drop-pollable" (func $drop-pollable))))))
-  (func (export "new") (result u32) (canon lift (core func $i "new")))
+    {_GIVEN}))))
+  (func (export "new") (param "number" u32) (canon lift (core func $i "new")))
   (func (export "send") (param "number" u32) (param "authority" string) (param "path" string)
     (canon lift (core func $i "send") (memory $memory) (realloc $realloc)))
   (func (export "out") (param "number" u32) (result (own $out)) (canon lift (core func $i "out")))
@@ -218,4 +241,5 @@ TEXT = f"""(component
   (func (export "ready") (param "number" u32) (result (own $pollable))
     (canon lift (core func $i "ready")))
   (func (export "in") (param "number" u32) (result (result (own $in)))
-    (canon lift (core func $i "in") (memory $memory))))"""
+    (canon lift (core func $i "in") (memory $memory)))
+  (func (export "drop") (param "number" u32) (canon lift (core func $i "drop"))))"""

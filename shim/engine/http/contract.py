@@ -21,7 +21,7 @@ OUTGOING = "wasi:http/outgoing-handler@0.2."
 STDOUT = "wasi:cli/stdout@0.2."
 HANDLER = "wasi:http/incoming-handler@0.2."
 HANDLE, GET_STDOUT = "handle", "get-stdout"
-_PACKAGE, _VERSION = "wasi:http/", "@0.2."
+PACKAGE, _VERSION = "wasi:http/", "@0.2."
 # of a type, in an error text
 _MAX_TEXT = 400
 
@@ -173,7 +173,7 @@ class Declared:
         resources = []
         for name, item in imports.items():
             start = name[: name.find(_VERSION) + len(_VERSION)]
-            if not name.startswith(_PACKAGE) and start not in _READ:
+            if not name.startswith(PACKAGE) and start not in _READ:
                 continue
             kind = item.ty
             if isinstance(kind, component.ComponentInstanceType):
@@ -201,7 +201,7 @@ class Declared:
                         is_resource and kind not in known
                     ):
                         names.append(f"{name} {member}")
-            elif name.startswith(_PACKAGE) and not name.startswith(OUTGOING):
+            elif name.startswith(PACKAGE) and not name.startswith(OUTGOING):
                 names.append(name)
         return names
 

@@ -63,6 +63,16 @@ class Peer(Protocol):
         """The guest has ended, and said all that it is going to say."""
 
 
+class Census(Protocol):
+    """Whoever counts instances; called in the threads of the guests."""
+
+    def made(self) -> None:
+        """There is one more."""
+
+    def gone(self) -> None:
+        """There is one less."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request: `body` whole, or None where it is to be read from the FIFO `source`.
@@ -78,6 +88,13 @@ class Request:
     source: bytes
     sink: bytes
     protocol: bytes = b"HTTP/1.1"
+
+
+class Seat(Protocol):
+    """Where an instance stays between two requests; whoever serves one is alone with it."""
+
+    living: Any
+    """The instance that stays, or None."""
 
 
 @dataclass(slots=True)
@@ -164,44 +181,59 @@ class Exchange:
     """One request, its guest's resources by their number, and the answer."""
 
     __slots__ = (
-        "_next", "_table", "answer", "calls", "consumed", "native", "needs_memory", "peer",
-        "request", "scratch", "trap",
+        "answer", "calls", "consumed", "native", "number", "over", "peer",
+        "request", "scratch", "seat", "table", "trap",
     )  # fmt: skip
 
-    def __init__(self, request: Request, peer: Peer) -> None:
+    def __init__(self, request: Request, peer: Peer, seat: Seat) -> None:
         self.request = request
         self.peer = peer
+        self.seat = seat
         self.scratch = Scratch()
         self.consumed = False
         self.answer: Answer | None = None
         # why the guest ended early, with the backtrace
         self.trap: str | None = None
-        # whether that is because it needs more memory than it may have, from the first on
-        self.needs_memory = False
+        # the key of `[http]` whose limit that is: memory only where it lacks from the first on
+        self.over: str | None = None
         # makes one of wasmtime's streams; set while the guest runs
         self.native: Any = None
         # the guest's own requests, where it may make any; set while it runs
         self.calls: Any = None
-        self._table: dict[int, object] = {}
-        self._next = 0
+        # what the guest holds, and the last number that it got
+        self.table: dict[int, object] = {}
+        self.number = 0
+
+    def go_on_from(self, last: "Exchange") -> None:
+        """Take over what the instance has from its last request, whose rest it cannot read now."""
+        self.number, self.table = last.number, last.table
+        self.scratch.context = last.scratch.context
+        self.native, self.calls = last.native, last.calls
+        for resource in self.table.values():
+            if isinstance(resource, IncomingBody):
+                resource.streamed = True
+            elif isinstance(resource, Body):
+                resource.written = True
+            elif isinstance(resource, Trailers):
+                resource.got = True
 
     def add(self, resource: object) -> int:
         """Keep a resource; returns its number."""
-        self._next += 1
-        self._table[self._next] = resource
-        return self._next
+        self.number += 1
+        self.table[self.number] = resource
+        return self.number
 
     def get(self, at: int) -> Any:
         """The resource that an argument borrows."""
-        return self._table[self.scratch.take(at)]
+        return self.table[self.scratch.take(at)]
 
     def take(self, at: int) -> Any:
         """The resource that an argument gives away."""
-        return self._table.pop(self.scratch.take(at))
+        return self.table.pop(self.scratch.take(at))
 
     def drop(self, number: int) -> None:
         """The guest lets go of a resource."""
-        resource = self._table.pop(number, None)
+        resource = self.table.pop(number, None)
         if isinstance(resource, Body) and resource.state == OPEN:
             resource.state = DROPPED
             if resource.relay is not None:

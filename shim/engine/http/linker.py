@@ -1,7 +1,8 @@
-"""What a serving component's imports are linked to: made once, before any fork.
+"""What a component's imports of wasi:http are linked to: made once, before any fork.
 
-Rules: callbacks hold no state of a request; they find theirs by the number that its store carries.
-Making all this starts no thread: the engine compiles in the calling thread, and only our helper.
+Rules: callbacks hold no state of a guest; they find its exchange by the number that its store
+carries. Making all this starts no thread: the engine compiles in the calling thread, and only our
+helper.
 """
 
 import ctypes
@@ -11,6 +12,7 @@ from typing import Any
 
 from wasmtime import component
 
+from shim.engine.code import Checks
 from shim.engine.config import serving_engine
 from shim.engine.http import native as n
 from shim.engine.http import outgoing
@@ -36,10 +38,9 @@ LIVE: dict[int, Exchange] = {}
 class Host:
     """Engine, linkers and helper of every serving component."""
 
-    def __init__(self) -> None:
-        self.engine = serving_engine()
-        # wasmtime calls these for as long as the linker lives
-        self._callbacks: list[Any] = []
+    def __init__(self, checks: Checks) -> None:
+        self.engine = serving_engine(checks)
+        self._get_stdout = n.FUNCTION(_callback(_get_stdout))
         self.helper = component.Component(self.engine, TEXT)
         self.helper_linker = component.Linker(self.engine)
         self.helper_linker.add_wasip2()
@@ -47,16 +48,8 @@ class Host:
         self.linker = component.Linker(self.engine)
         self.linker.allow_shadowing = True
         self.linker.add_wasip2()
-        self._destructor = n.DESTRUCTOR(_drop)
         self.epoch = n.EPOCH(_epoch)
-        with self.linker.root() as root:
-            with root.add_instance(_TYPES) as types:
-                for name, kind in KINDS.items():
-                    self._add_resource(types, name, kind)
-                for name, function in FUNCTIONS.items():
-                    self._add_function(types, name, function)
-            with root.add_instance(_OUTGOING) as handler:
-                self._add_function(handler, HANDLE, outgoing.send)
+        define_http(self.linker)
 
     def send_prints_to_stderr(self, imports: Iterable[str]) -> None:
         """Let what a component prints, by the name of its import, go where no body is."""
@@ -64,29 +57,55 @@ class Host:
             for name in imports:
                 if name.startswith(STDOUT):
                     with root.add_instance(name) as stdout:
-                        self._add_function(stdout, GET_STDOUT, _get_stdout)
-
-    def _add_function(self, instance: Any, name: str, function: Function) -> None:
-        callback = n.FUNCTION(_callback(function))
-        self._callbacks.append(callback)
-        encoded, pointer = name.encode(), ctypes.cast(callback, ctypes.c_void_p)
-        n.check(n.add_function(n.address(instance), encoded, len(encoded), pointer, None, None))
-
-    def _add_resource(self, instance: Any, name: str, kind: int) -> None:
-        resource, encoded = component.ResourceType.host(kind), name.encode()
-        destructor = ctypes.cast(self._destructor, ctypes.c_void_p)
-        n.check(
-            n.add_resource(
-                n.address(instance), encoded, len(encoded), n.address(resource), destructor,
-                None, None,
-            )
-        )  # fmt: skip
+                        _add_function(stdout, GET_STDOUT, self._get_stdout)
 
 
 @functools.cache
-def serving_host() -> Host:
-    """The one of this process and of those that it forks."""
-    return Host()
+def serving_host(checks: Checks) -> Host:
+    """The one of this process and of those that it forks, for artefacts with these checks."""
+    return Host(checks)
+
+
+def define_http(linker: component.Linker) -> None:
+    """Define wasi:http/types and its outgoing handler, for guests whose exchange is in `LIVE`."""
+    callbacks = _callbacks()
+    with linker.root() as root:
+        with root.add_instance(_TYPES) as types:
+            for name, kind in KINDS.items():
+                _add_resource(types, name, kind, callbacks.destructor)
+            for name, callback in callbacks.types.items():
+                _add_function(types, name, callback)
+        with root.add_instance(_OUTGOING) as handler:
+            _add_function(handler, HANDLE, callbacks.send)
+
+
+class _Callbacks:
+    """What wasmtime calls, for as long as any linker lives."""
+
+    def __init__(self) -> None:
+        self.types = {name: n.FUNCTION(_callback(function)) for name, function in FUNCTIONS.items()}
+        self.send = n.FUNCTION(_callback(outgoing.send))
+        self.destructor = n.DESTRUCTOR(_drop)
+
+
+@functools.cache
+def _callbacks() -> _Callbacks:
+    return _Callbacks()
+
+
+def _add_function(instance: Any, name: str, callback: Any) -> None:
+    encoded, pointer = name.encode(), ctypes.cast(callback, ctypes.c_void_p)
+    n.check(n.add_function(n.address(instance), encoded, len(encoded), pointer, None, None))
+
+
+def _add_resource(instance: Any, name: str, kind: int, callback: Any) -> None:
+    resource, encoded = component.ResourceType.host(kind), name.encode()
+    destructor = ctypes.cast(callback, ctypes.c_void_p)
+    n.check(
+        n.add_resource(
+            n.address(instance), encoded, len(encoded), n.address(resource), destructor, None, None
+        )
+    )
 
 
 def _callback(function: Function) -> Any:

@@ -58,6 +58,8 @@ epoch_callback = _bind(_holding, "wasmtime_store_epoch_deadline_callback", None,
 set_epoch_deadline = _bind(
     _holding, "wasmtime_context_set_epoch_deadline", None, _P, ctypes.c_uint64
 )
+set_fuel = _bind(_holding, "wasmtime_context_set_fuel", _P, _P, ctypes.c_uint64)
+_get_fuel = _bind(_holding, "wasmtime_context_get_fuel", _P, _P, _P)
 context_data = _bind(_holding, "wasmtime_context_get_data", c_size_t, _P)
 set_wasi = _bind(_holding, "wasmtime_context_set_wasi", _P, _P, _P)
 set_wasi_http = _bind(_holding, "wasmtime_context_set_wasi_http", None, _P)
@@ -120,6 +122,13 @@ def check(error: int | None) -> None:
     """
     if error:
         raise wasmtime.WasmtimeError(take_error(error))
+
+
+def fuel_of(context: int) -> int:
+    """What is left of the fuel that a store was given."""
+    left = ctypes.c_uint64()
+    check(_get_fuel(context, ctypes.addressof(left)))
+    return left.value
 
 
 def take_error(error: int) -> str:

@@ -1,4 +1,4 @@
-"""Requests that a serving guest makes, and their answers; `calls` carries them.
+"""Requests that a guest makes, and their answers; `calls` carries them.
 
 Rules: the guest gets an error that it can handle, never a trap; linking does not depend on whether
 it may make any. Nothing is looked at before the request is sent.

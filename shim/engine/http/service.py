@@ -1,13 +1,13 @@
-"""A component that answers HTTP requests: each by an instance of its own.
+"""A component that answers HTTP requests: each by an instance of its own, unless it may stay.
 
 Rules: everything that all requests share is made before the first; a request costs a store, an
-instance and its callbacks. `handle` may be called by any number of threads at the same time.
+instance and its callbacks. `handle` may be called by any number of threads at the same time. What
+limits a guest is set anew for each request, also where its instance has stayed.
 """
 
 import ctypes
 import itertools
 import re
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +17,7 @@ from wasmtime import (
     component,
 )
 
+from shim.engine.code import Checks
 from shim.engine.guest import (
     PROVIDED,
     GuestFailure,
@@ -27,10 +28,12 @@ from shim.engine.guest import (
     reason_of,
 )
 from shim.engine.http import native as n
-from shim.engine.http.contract import HANDLE, HANDLER, KINDS, OUTGOING, Declared
-from shim.engine.http.exchange import Exchange
+from shim.engine.http.client import outbound_of
+from shim.engine.http.contract import HANDLE, HANDLER, KINDS, Declared
+from shim.engine.http.exchange import Census, Exchange
 from shim.engine.http.helper import EXPORTS
 from shim.engine.http.linker import LIVE, serving_host
+from shim.engine.http.pool import Living
 from shim.engine.interfaces.provider import INTERFACES, Provider, stores_of
 from shim.errdefs import StaleArtefactError
 
@@ -41,17 +44,20 @@ _TOO_SMALL = re.compile(r"memory minimum size of \d+ pages exceeds memory limits
 class Service:
     """One component, from its artefact to its answers."""
 
-    def __init__(self, program: Program, memory_bytes: int) -> None:
+    def __init__(self, program: Program, memory_bytes: int, reuse: int = 1, fuel: int = 0) -> None:
         """Map the artefact.
 
         Args:
             program: what is served; its function is not used.
             memory_bytes: what each linear memory of an instance may grow to.
+            reuse: how many requests an instance may answer, one after the other.
+            fuel: how many instructions a request may take, where the artefact counts them; 0 where
+                it does not.
 
         Raises:
             StaleArtefactError: wasmtime refuses the artefact, or it is gone.
         """
-        self._host = serving_host()
+        self._host = serving_host(Checks.FUEL if fuel else Checks.STOP)
         self._engine = self._host.engine
         try:
             self._component = component.Component.deserialize_file(
@@ -65,6 +71,9 @@ class Service:
         self._outbound = outbound_of(program, self._component, self._engine)
         self._program = program
         self._memory_bytes = memory_bytes
+        self._reuse = reuse
+        self._fuel = fuel
+        self.census: Census | None = None
         self._numbers = itertools.count(1)
         arguments = [argument.encode() for argument in program.args]
         variables = [(name.encode(), value.encode()) for name, value in environment(program)]
@@ -91,6 +100,8 @@ class Service:
         self._host.send_prints_to_stderr(imports)
         self._provider = Provider(self._program.given, environment(self._program), self._stores)
         self._provider.link(self._host.linker, imports, self._engine)
+        if self._outbound is not None:
+            self._outbound.conduit()
         exports = kind.exports(self._engine)
         parent = next(name for name in exports if name.startswith(HANDLER))
         declared.check_handler(parent, exports[parent])
@@ -113,26 +124,51 @@ class Service:
 
         Without an answer or a whole body when this returns, there is none.
         """
-        number = next(self._numbers)
-        store = n.store_new(self._at.engine, number, None)
-        LIVE[number] = exchange
+        living: Living | None = exchange.seat.living
+        if living is None:
+            number = next(self._numbers)
+            living = Living(number, n.store_new(self._at.engine, number, None), exchange)
+        else:
+            exchange.seat.living = None
+            living.begin(exchange)
+        LIVE[living.number] = exchange
+        stays = False
         try:
-            context = exchange.scratch.context = n.store_context(store)
             try:
-                self._furnish(store, context, number, exchange)
+                if living.function is None:
+                    self._furnish(living.store, living.context, living.number, exchange)
                 exchange.peer.opened()
-                self._run(context, exchange)
+                n.set_epoch_deadline(living.context, 1)
+                if self._fuel:
+                    n.check(n.set_fuel(living.context, self._fuel))
+                if living.function is None:
+                    living.function = self._instantiate(living)
+                    if self.census is not None:
+                        self.census.made()
+                self._call(living.function, living.context, exchange)
             except wasmtime.WasmtimeError as error:
                 exchange.trap = reason_of(error)
+                if self._fuel and n.fuel_of(living.context) == 0:
+                    exchange.over = "fuel"
             # Before the instance is taken apart, which takes a while.
             exchange.peer.ended()
+            stays = living.may_stay(self._reuse)
         finally:
-            exchange.native = None
             if exchange.calls is not None:
                 exchange.calls.close()
-            self._provider.forget(number)
-            del LIVE[number]
-            n.store_delete(store)
+            del LIVE[living.number]
+            if stays:
+                exchange.seat.living = living
+            else:
+                self.end(living)
+
+    def end(self, living: Living) -> None:
+        """Take an instance apart that no request has."""
+        living.exchange.native = None
+        self._provider.forget(living.number)
+        n.store_delete(living.store)
+        if living.function is not None and self.census is not None:
+            self.census.gone()
 
     def tick(self) -> None:
         """Let every running guest look whether it must stop."""
@@ -141,7 +177,6 @@ class Service:
     def _furnish(self, store: int, context: int, number: int, exchange: Exchange) -> None:
         n.store_limiter(store, self._memory_bytes, *[_UNLIMITED] * 4)
         n.epoch_callback(store, self._at.epoch, number, None)
-        n.set_epoch_deadline(context, 1)
         wasi, request = n.wasi_new(), exchange.request
         if request.body is None:
             opened = n.wasi_stdin_file(wasi, request.source)
@@ -162,13 +197,16 @@ class Service:
             raise wasmtime.WasmtimeError("cannot open the root directory, or a body's FIFO")
         n.check(n.set_wasi(context, wasi))
 
-    def _run(self, context: int, exchange: Exchange) -> None:
-        at = self._at
+    def _instantiate(self, living: Living) -> Any:
+        """Make the instance of the store; its function that answers."""
+        at, context, exchange = self._at, living.context, living.exchange
         helper = _bindings.wasmtime_component_instance_t()
         n.check(n.instantiate(at.helper_linker, context, at.helper, ctypes.addressof(helper)))
         exchange.native = _Streams(context, helper, at.exports)
         if self._outbound is not None:
-            exchange.calls = self._outbound.calls(context, lambda: exchange.peer.stop is not None)
+            exchange.calls = self._outbound.calls(
+                context, lambda: living.exchange.peer.stop is not None
+            )
         instance = _bindings.wasmtime_component_instance_t()
         failed = n.instantiate(at.linker, context, at.component, ctypes.addressof(instance))
         try:
@@ -176,10 +214,14 @@ class Service:
         except wasmtime.WasmtimeError as error:
             # Without a backtrace it is wasmtime who says so. A guest whose memory cannot grow hears
             # of it alone: nobody can tell why it traps then.
-            exchange.needs_memory = _TOO_SMALL(str(error)) is not None
+            if _TOO_SMALL(str(error)):
+                exchange.over = "memory_bytes"
             raise
         function = _bindings.wasmtime_component_func_t()
         n.get_function(ctypes.addressof(instance), context, at.handle, ctypes.addressof(function))
+        return function
+
+    def _call(self, function: Any, context: int, exchange: Exchange) -> None:
         arguments = (ctypes.c_uint8 * (2 * n.VALUE_BYTES))()
         first = ctypes.addressof(arguments)
         second = first + n.VALUE_BYTES
@@ -195,17 +237,6 @@ class Service:
 
 def _missing(imports: Iterable[str]) -> list[str]:
     return [name for name in imports if name not in INTERFACES and not is_provided(name)]
-
-
-def outbound_of(program: Program, guest: component.Component, engine: wasmtime.Engine) -> Any:
-    """What a component needs that can make requests, or None; called before the jail."""
-    if not any(name.startswith(OUTGOING) for name in guest.type.imports(engine)):
-        return None
-    # The daemon keeps it out (shim/daemon/unneeded.py); here its absence would be an error.
-    sys.modules.pop("ssl", None)
-    from shim.engine.http.calls import Outbound  # noqa: PLC0415 (it brings TLS and threads)
-
-    return Outbound(program.outbound, dict(environment(program)), engine)
 
 
 class _Streams:

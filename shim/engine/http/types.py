@@ -1,4 +1,4 @@
-"""wasi:http/types for components that serve: each function, over values in wasmtime's memory.
+"""wasi:http/types: each function, over values in wasmtime's memory.
 
 Rules: a function gets the exchange, the address of its arguments and that of its result. Every
 handle that it is given is taken or dropped, else wasmtime ends the guest. Names and meaning are
@@ -110,8 +110,7 @@ def _clone(x: Exchange, at: int, out: int) -> None:
 
 @provide("[method]incoming-request.method")
 def _method(x: Exchange, at: int, out: int) -> None:
-    x.get(at)
-    method = x.request.method
+    method = x.get(at).method
     if method in _METHODS:
         x.scratch.put_case(out, method.lower())
     else:
@@ -120,8 +119,7 @@ def _method(x: Exchange, at: int, out: int) -> None:
 
 @provide("[method]incoming-request.path-with-query")
 def _target(x: Exchange, at: int, out: int) -> None:
-    x.get(at)
-    x.scratch.put_some_text(out, x.request.target)
+    x.scratch.put_some_text(out, x.get(at).target)
 
 
 @provide("[method]incoming-request.scheme")
@@ -133,23 +131,22 @@ def _scheme(x: Exchange, at: int, out: int) -> None:
 
 @provide("[method]incoming-request.authority")
 def _authority(x: Exchange, at: int, out: int) -> None:
-    x.get(at)
-    if x.request.authority is None:
+    authority = x.get(at).authority
+    if authority is None:
         x.scratch.put_raw(out, n.NONE)
     else:
-        x.scratch.put_some_text(out, x.request.authority)
+        x.scratch.put_some_text(out, authority)
 
 
 @provide("[method]incoming-request.headers")
 def _request_headers(x: Exchange, at: int, out: int) -> None:
-    x.get(at)
-    x.scratch.put(out, x.add(Fields(x.request.fields, mutable=False)), _FIELDS)
+    x.scratch.put(out, x.add(Fields(x.get(at).fields, mutable=False)), _FIELDS)
 
 
 @provide("[method]incoming-request.consume")
 def _consume(x: Exchange, at: int, out: int) -> None:
-    x.get(at)
-    if x.consumed:
+    # An instance that stays may have kept an earlier request, whose body is gone.
+    if x.get(at) is not x.request or x.consumed:
         x.scratch.put_raw(out, n.FAILED)
         return
     x.consumed = True
@@ -182,9 +179,9 @@ def _finish_incoming(x: Exchange, at: int, out: int) -> None:
 
 @provide("[method]future-trailers.subscribe")
 def _subscribe(x: Exchange, at: int, out: int) -> None:
-    # Ready at once: it is `get` that waits.
-    x.get(at)
-    x.scratch.put_native(out, x.native("ready"))
+    # Ready at once, or with the answer's header, which is there: it is `get` that waits.
+    call = x.get(at).call
+    x.scratch.put_native(out, x.native("ready") if call is None else x.calls.ready(call))
 
 
 @provide("[method]future-trailers.get")
@@ -240,7 +237,8 @@ def _response_headers(x: Exchange, at: int, out: int) -> None:
 @provide("[method]outgoing-response.body")
 def _response_body(x: Exchange, at: int, out: int) -> None:
     response: Response = x.get(at)
-    if response.body is not None:
+    # Who does not serve has nobody to answer.
+    if response.body is not None or x.native is None:
         x.scratch.put_raw(out, n.FAILED)
         return
     response.body = Body(OPEN)

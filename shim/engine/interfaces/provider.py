@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import wasmtime
 from wasmtime import component
 
-from shim.engine.guest import GuestFailure, Program
+from shim.engine.guest import GuestFailure, Program, environment
 from shim.engine.http import native as n
 from shim.engine.interfaces.atomics import ATOMICS, CAS, Cas
 from shim.engine.interfaces.calls import Call, Function, Interface
@@ -66,7 +66,7 @@ def stores_of(
         return None
     from shim.stores.opened import Stores  # noqa: PLC0415 (for those who use it)
 
-    return Stores(program.given)
+    return Stores(program.given, program.outbound, environment(program))
 
 
 class Provider:

@@ -3,8 +3,11 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from shim.aot.cache import Artefact, Cache
 from shim.aot.eviction import Entry, choose, evict, list_entries
+from shim.engine.code import Code
 from shim.wasm.binary import Kind
 
 MODULE = 10_000
@@ -157,10 +160,11 @@ def test_debris_of_dead_loaders_goes(tmp_path: Path) -> None:
     assert cache.lookup("1" * 64) == artefact
 
 
-def test_interruptible_artefacts_are_others_of_the_same_cache(tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", [code for code in Code if code.suffix])
+def test_artefacts_of_other_code_are_others_of_the_same_cache(tmp_path: Path, code: Code) -> None:
     cache = Cache(tmp_path / "cache", 1 << 30, "key")
-    other = cache.of_interruptible()
-    assert (cache.interruptible, other.interruptible) == (False, True)
+    other = cache.of(code)
+    assert (cache.code, other.code, cache.of(Code.PLAIN)) == (Code.PLAIN, code, cache)
     first = store(cache, 1, 1)
     assert other.lookup(first.digest) is None
     second = store(other, 1, 2)

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from shim.aot.entry import Artefact
 from shim.aot.report import (
+    JSON,
     Loaded,
     describe_loader_death,
     encode_error,
     encode_report,
+    modules_of,
     parse_report,
 )
 from shim.errdefs import (
@@ -30,6 +32,17 @@ def test_report_of_an_artefact() -> None:
     artefact = Artefact(Path("/c/x.module"), Kind.MODULE, "x")
     loaded = Loaded(artefact, {"name": "a"}, is_new=True, removed=("y: no file of ours",))
     assert parse_report(0, b"some words on stderr" + encode_report(loaded)) == loaded
+
+
+def test_modules_of_an_image_are_counted_where_the_source_does() -> None:
+    artefact = Artefact(Path("/c/x.module"), Kind.MODULE, "x")
+    counted: dict[str, dict[str, JSON]] = {
+        "none": {},
+        "three": {"modules": 3},
+        "no number": {"modules": "3"},
+    }
+    found = {name: modules_of(Loaded(artefact, facts)) for name, facts in counted.items()}
+    assert found == {"none": 1, "three": 3, "no number": 1}
 
 
 def test_report_of_an_error_raises_its_class() -> None:

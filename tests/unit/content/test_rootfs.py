@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from shim.content.rootfs import Program, extract, find_program
+from shim.content.rootfs import Program, extract, find_program, programs_of
 from shim.errdefs import InvalidArgumentError, NotFoundError, ResourceExhaustedError, ShimError
 from shim.oci.descriptors import Descriptor
 from shim.oci.media_types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, OCI_TAR
@@ -74,6 +74,7 @@ def member(descriptor: Descriptor) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("process", "path"),
     [
+        ({"Entrypoint": ["/modules.toml"]}, "modules.toml"),
         ({"Entrypoint": ["/app.wasm", "x"]}, "app.wasm"),
         ({"Cmd": ["/app.wat"]}, "app.wat"),
         ({"Entrypoint": ["/a/app.wasm#run"]}, "a/app.wasm"),
@@ -87,7 +88,8 @@ def member(descriptor: Descriptor) -> dict[str, object]:
 def test_program_is_what_the_config_names(process: dict[str, object], path: str | None) -> None:
     store = Store()
     target = store.image(process=process)
-    expected = Program(target.digest, (), path) if path else None
+    folder = str(process.get("WorkingDir", "")).strip("/")
+    expected = Program(target.digest, (), path, folder) if path else None
     assert find_program(target, store.read) == expected
 
 
@@ -188,3 +190,41 @@ def test_missing_blobs_and_broken_layers_are_errors_of_ours() -> None:
     store.blobs = {target.digest: store.blobs[target.digest]}
     with pytest.raises(NotFoundError):
         find_program(target, store.read)
+
+
+TABLE = b"""
+[[module]]
+route = "/a"
+module = "a.wasm"
+[[module]]
+route = "/b"
+module = "/bin/b.wasm"
+[[module]]
+route = "/c"
+module = "file:///srv/a.wasm"
+"""
+
+
+def test_table_names_its_files_once() -> None:
+    store = Store()
+    process = {"Entrypoint": ["modules.toml"], "WorkingDir": "/srv"}
+    files = [file("srv/modules.toml", TABLE), file("srv/a.wasm", WASM)]
+    program = find_program(store.image(tar(files), process=process), store.read)
+    assert program is not None
+    assert program.is_table
+    found = programs_of(program, store.open_blob)
+    assert [each.path for each in found] == ["srv/a.wasm", "bin/b.wasm"]
+    assert extract(found[0], store.open_blob, 100) == WASM
+    with pytest.raises(NotFoundError, match=r"^/bin/b\.wasm is in no layer"):
+        extract(found[1], store.open_blob, 100)
+
+
+def test_table_that_is_none_is_named() -> None:
+    store = Store()
+    process = {"Entrypoint": ["/modules.toml"]}
+    program = find_program(
+        store.image(tar([file("modules.toml", b"")]), process=process), store.read
+    )
+    assert program is not None
+    with pytest.raises(InvalidArgumentError, match=r"modules\.toml has no \[\[module\]\]"):
+        programs_of(program, store.open_blob)

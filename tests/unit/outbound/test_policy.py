@@ -88,11 +88,3 @@ def test_mistakes_are_told() -> None:
         check_settings((), "no", "x")
     with pytest.raises(InvalidArgumentError, match="x block: '10/8' is no network"):
         check_settings(("10/8",), "allow", "x")
-
-
-def test_who_asks_for_a_gate() -> None:
-    assert not policy_of({}, (), "allow").is_asked_for
-    assert not policy_of({}, METADATA, "allow").is_asked_for
-    assert policy_of({}, ("10.0.0.0/8",), "allow").is_asked_for
-    assert policy_of({}, METADATA, "deny").is_asked_for
-    assert policy_of({ANNOTATION: "*://*:*"}, METADATA, "allow").is_asked_for

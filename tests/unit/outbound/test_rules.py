@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from shim.errdefs import InvalidArgumentError
 from shim.outbound.rules import parse_network, parse_rules
-from shim.outbound.target import parse_target
+from shim.outbound.target import PORTS, parse_target
 
 
 def allowed(rules: str, url: str) -> bool:
     scheme, _, authority = url.partition("://")
-    target = parse_target(scheme, authority)
+    target = parse_target(scheme, authority, tuple(PORTS))
     return any(rule.matches(target) for rule in parse_rules(rules, "here"))
 
 
@@ -39,6 +39,9 @@ def allowed(rules: str, url: str) -> bool:
         ("self", "", ""),
         ("", "", "http://a"),
         ("*://self", "", "http://self"),
+        ("redis://a", "redis://a:6379", "rediss://a"),
+        ("rediss://a:7000", "rediss://a:7000", "rediss://a"),
+        ("*://a:*", "redis://a", "redis://b"),
     ],
 )
 def test_entries_match(rules: str, yes: str, no: str) -> None:

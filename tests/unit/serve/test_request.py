@@ -204,3 +204,13 @@ def test_nothing_but_a_refusal_comes_of_bytes(data: bytes) -> None:
     source = reader(max_header_bytes=100)
     with contextlib.suppress(BadRequest):
         source.feed(data)
+
+
+def test_every_byte_is_counted_once() -> None:
+    """Refused ones, too: they have come all the same."""
+    counts: list[int] = []
+    one = RequestReader(1000, 1000, counts.append)
+    one.feed(b"GET / HTTP/1.1\r\n")
+    with pytest.raises(BadRequest):
+        one.feed(b"no header\r\n\r\n")
+    assert counts == [16, 13]

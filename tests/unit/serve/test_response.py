@@ -4,7 +4,15 @@ import pytest
 
 from shim.engine.http.fields import Field
 from shim.serve.request import Message
-from shim.serve.response import BadAnswer, Framing, Head, build_head, end_of_chunks, plain_answer
+from shim.serve.response import (
+    BadAnswer,
+    Framing,
+    Head,
+    build_head,
+    end_of_chunks,
+    plain_answer,
+    whole_answer,
+)
 
 
 def head(
@@ -91,4 +99,15 @@ def test_answers_of_our_own() -> None:
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert b"\r\nconnection: close\r\n" in answer
     assert answer.endswith(b"\r\n\r\n503 Service Unavailable\n")
+    assert b"\r\nallow: GET\r\n" in plain_answer(405, keep_alive=True, fields=((b"allow", b"GET"),))
     assert plain_answer(500, keep_alive=True, head_only=True).endswith(b"\r\n\r\n")
+
+
+def test_whole_answers_of_our_own() -> None:
+    fields = ((b"content-type", b"text/x"),)
+    answer = whole_answer(200, fields, b"body", keep_alive=True, head_only=False)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\ncontent-type: text/x\r\ncontent-length: 4\r\n")
+    assert answer.endswith(b"\r\n\r\nbody")
+    assert b"connection" not in answer
+    without = whole_answer(200, fields, b"body", keep_alive=True, head_only=True)
+    assert without == answer.removesuffix(b"body")

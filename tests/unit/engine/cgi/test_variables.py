@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from shim.engine.cgi.routes import Route
+from shim.engine.cgi.routes import Route, RouteTable
 from shim.engine.cgi.variables import Target, arguments, find_target, variables
 from shim.engine.http.exchange import Request
 from shim.engine.http.fields import Field
 
 ROUTE = Route("/app/...")
+ROUTES = RouteTable([ROUTE])
 ENDS = (("10.0.0.1", 40000), ("10.0.0.2", 8080))
 
 
@@ -19,7 +20,7 @@ def request(target: bytes = b"/app/x?q=1", *fields: Field, **more: Any) -> Reque
 
 
 def told(asked: Request, own: tuple[tuple[str, str], ...] = (), ends: Any = ENDS) -> dict[str, str]:
-    target = find_target(asked, ROUTE)
+    target = find_target(asked, ROUTES)
     assert isinstance(target, Target)
     found = variables(asked, target, ROUTE, ends, own)
     assert len(dict(found)) == len(found)
@@ -134,16 +135,33 @@ def test_what_is_no_unicode_is_replaced() -> None:
     ("target", "status"), [(b"/other", 404), (b"/app/a%00b", 400), (b"/apple", 404)]
 )
 def test_targets_that_are_refused(target: bytes, status: int) -> None:
-    assert find_target(request(target), ROUTE) == status
+    assert find_target(request(target), ROUTES) == status
 
 
 def test_arguments_are_the_querys_parts_and_no_options() -> None:
-    target = find_target(request(b"/app/x?a=b&&-c&d%20e&--f"), ROUTE)
+    target = find_target(request(b"/app/x?a=b&&-c&d%20e&--f"), ROUTES)
     assert isinstance(target, Target)
     assert arguments(target, ("own", "-o")) == [b"/app", b"own", b"-o", b"a=b", b"d%20e"]
 
 
 def test_the_root_script_has_a_name() -> None:
-    target = find_target(request(b"/x"), Route("/..."))
+    target = find_target(request(b"/x"), RouteTable([Route("/...")]))
     assert isinstance(target, Target)
     assert arguments(target, ()) == [b"/"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("a", "${SCRIPT_NAME}", "${ARGS}", "z"), [b"a", b"/app", b"a=b", b"c", b"z"]),
+        (("--at=${SCRIPT_NAME}${SCRIPT_NAME}",), [b"--at=/app/app"]),
+        (("plain",), [b"plain"]),
+    ],
+)
+def test_a_program_that_wants_other_arguments(
+    words: tuple[str, ...], expected: list[bytes]
+) -> None:
+    """No part of a query becomes an option there, either."""
+    target = find_target(request(b"/app/x?a=b&-c&c"), ROUTES)
+    assert isinstance(target, Target)
+    assert arguments(target, ("own",), words) == expected

@@ -1,0 +1,3 @@
+module tandem.test/standin
+
+go 1.26.0
