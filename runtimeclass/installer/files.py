@@ -122,8 +122,10 @@ class Files:
     def sweep(self, path: Path) -> None:
         """Remove what a kill left beside a file that was about to be written."""
         new = path.with_name(f".{path.name}{NEW}")
-        with told("remove", new), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            new.unlink()
+        with told("remove", new):
+            # On a read-only file system, what is not there cannot be removed, either.
+            if os.path.lexists(new):
+                new.unlink(missing_ok=True)
 
     def make_directory(self, path: Path, mode: int = 0o755) -> None:
         """Make one directory, whose parent is there."""

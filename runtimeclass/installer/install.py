@@ -25,7 +25,7 @@ from runtimeclass.installer.bundle import (
     versions,
 )
 from runtimeclass.installer.changes import require_ours
-from runtimeclass.installer.errors import BundleError, HostError, NodeError
+from runtimeclass.installer.errors import BundleError, HostError, InstallerError, NodeError
 from runtimeclass.installer.files import Content
 from runtimeclass.installer.handler import STEP, HandlerStep, planned
 from runtimeclass.installer.label import Labels
@@ -72,12 +72,17 @@ def install(node: Node, state: State, runner: Runner) -> str:
     Raises:
         InstallerError: of the kind that the package's docstring gives for each exit status.
     """
-    bundle = read_bundle(node.options.bundle or own_bundle())
     journal = state.journal
-    if journal.operation is not None:
-        _mend(node, state)
-    _check_host(node, bundle)
-    name = bundle.name_on(node.host)
+    try:
+        bundle = read_bundle(node.options.bundle or own_bundle())
+        if journal.operation is not None:
+            _mend(node, state)
+        _check_host(node, bundle)
+        name = bundle.name_on(node.host)
+    except InstallerError:
+        if journal.operation is None:
+            _leave(state)
+        raise
     before = journal.version
     journal.begin("install", name)
     done = False
@@ -91,8 +96,7 @@ def install(node: Node, state: State, runner: Runner) -> str:
     def give_up() -> None:
         if not done:
             journal.abandon()
-            if not journal.version and not any(c.step != "state" for c in journal.changes.values()):
-                state.remove()
+            _leave(state)
 
     labels = Labels(node.options.node, node.env)
     steps = [*_steps(node, state, bundle, name), Step("commit", commit)]
@@ -175,6 +179,13 @@ def _check_host(node: Node, bundle: Bundle) -> None:
     node.cri.version()
     if not (node.host.path(f"{TOP}/{bundle.name_on(node.host)}")).exists():
         check_room(bundle, node.host)
+
+
+def _leave(state: State) -> None:
+    """Remove the state, unless something is installed that it has to lead back from."""
+    journal = state.journal
+    if not journal.version and not any(c.step != "state" for c in journal.changes.values()):
+        state.remove()
 
 
 def _mend(node: Node, state: State) -> None:

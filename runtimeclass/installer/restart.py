@@ -66,7 +66,9 @@ class Restarter:
         if self._options.restart_command:
             self._run(self._options.restart_command)
         elif self._options.restart == "signal":
-            os.kill(self._pid(), signal.SIGTERM)
+            # One that has ended by itself is being started anew already.
+            if pid := running_pid(self._host, self._place):
+                os.kill(pid, signal.SIGTERM)
         else:
             with Systemd(self._host) as systemd:
                 systemd.restart(self._unit(systemd))

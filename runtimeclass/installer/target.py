@@ -69,7 +69,7 @@ def choose_target(
         source = place.layout.source
         given = host.read(source) or ""
         schema = schema_of(parse(given, source), source, containerd)
-        new = with_handler(given, source, schema, handler)
+        new = with_handler(given, source, schema, handler, containerd)
         return Target(source, new, f"{config} is made of it")
     directory = _imported_directory(host, config, document) if containerd >= (2,) else ""
     if directory:
@@ -79,7 +79,7 @@ def choose_target(
     given = host.read(path) or ""
     own = schema_of(parse(given, path), path, containerd)
     why = "containerd reads it" if path == config else f"its CRI table replaces that of {config}"
-    return Target(path, with_handler(given, path, own, handler), why)
+    return Target(path, with_handler(given, path, own, handler, containerd), why)
 
 
 def cut_handler(path: str, data: bytes) -> bytes | None:

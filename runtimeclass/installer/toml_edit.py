@@ -29,6 +29,12 @@ PLUGINS = {
     4: "io.containerd.cri.v1.runtime",
 }
 _NOTE = "# Tandem's, by its installer; `tandem-installer uninstall` takes it out.\n"
+# containerd 1.x has a runtime by default, and drops it where the configuration has another.
+_DEFAULT = "runc"
+_DEFAULT_TABLE = {"runtime_type": "io.containerd.runc.v2"}
+_DEFAULT_NOTE = (
+    "# containerd's own default, which it has not by itself where another one is named.\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +99,12 @@ def schema_of(document: Mapping[str, Any], name: str, containerd: Sequence[int])
     return int(version)
 
 
-def with_handler(text: str, name: str, schema: int, handler: Handler) -> str:
+def with_handler(
+    text: str, name: str, schema: int, handler: Handler, containerd: Sequence[int]
+) -> str:
     """The text with the handler's table; the same text where it has that already.
+
+    A containerd of version 1.x that has no runtime but its default is told that one, too.
 
     Raises:
         NodeError: it is no TOML, or has a form into which no table can be put.
@@ -107,10 +117,14 @@ def with_handler(text: str, name: str, schema: int, handler: Handler) -> str:
         runtimes = runtimes.setdefault(key, {})
         if not isinstance(runtimes, dict):
             raise NodeError(f"{name}: {key} is no table: mend it first")
-    runtimes[HANDLER] = handler.table
+    tables: dict[str, Mapping[str, object]] = {HANDLER: handler.table}
+    if tuple(containerd) < (2,) and not runtimes.keys() - {HANDLER}:
+        tables = {_DEFAULT: _DEFAULT_TABLE, **tables}
+    runtimes.update(copy.deepcopy(tables))
     if wanted == old:
         return text
-    for result in (_appended(text, old, schema, handler), _edited(text, schema, handler)):
+    ours = _default_block(schema) * (_DEFAULT in tables) + block(schema, handler)
+    for result in (_appended(text, old, schema, ours), _edited(text, schema, tables)):
         if result is not None and _is(result, wanted):
             return result
     raise NodeError(
@@ -126,16 +140,20 @@ def without_handler(text: str, name: str) -> str | None:
         NodeError: it is no TOML, or has a form out of which the table cannot be taken.
     """
     wanted = parse(text, name)
-    found = False
+    gone: set[str] = set()
     for plugin in set(PLUGINS.values()):
         tables: Any = wanted
         for key in ("plugins", plugin, "containerd", "runtimes"):
             tables = tables.get(key) if isinstance(tables, dict) else None
         if isinstance(tables, dict) and tables.pop(HANDLER, None) is not None:
-            found = True
-    if not found:
+            gone.add(HANDLER)
+            # Another runtime that has come since would have containerd drop its default again.
+            if _DEFAULT_NOTE in text and tables == {_DEFAULT: _DEFAULT_TABLE}:
+                gone.add(_DEFAULT)
+                tables.clear()
+    if not gone:
         return None
-    for result in (_unappended(text), _unedited(text)):
+    for result in (_unappended(text), _unedited(text, gone)):
         if result is not None and _is(result, wanted, loosely=True):
             return result
     raise NodeError(
@@ -159,18 +177,23 @@ def block(schema: int, handler: Handler) -> str:
     return text
 
 
+def _default_block(schema: int) -> str:
+    where = f"plugins.'{PLUGINS[schema]}'.containerd.runtimes.{_DEFAULT}"
+    return f"{_DEFAULT_NOTE}[{where}]\n{_lines(_DEFAULT_TABLE)}"
+
+
 def _lines(table: Mapping[str, object]) -> str:
     return "".join(f"  {key} = {tomlkit.item(value).as_string()}\n" for key, value in table.items())
 
 
-def _appended(text: str, old: Mapping[str, Any], schema: int, handler: Handler) -> str:
+def _appended(text: str, old: Mapping[str, Any], schema: int, ours: str) -> str:
     # A root key may only stand before the first table, so at the top, where none is missed.
     head = "" if "version" in old else f"version = {schema}\n"
     gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
-    return f"{head}{text}{gap}{block(schema, handler)}"
+    return f"{head}{text}{gap}{ours}"
 
 
-def _edited(text: str, schema: int, handler: Handler) -> str | None:
+def _edited(text: str, schema: int, ours: Mapping[str, Mapping[str, object]]) -> str | None:
     try:
         document: Any = tomlkit.parse(text)
         tables = document
@@ -178,7 +201,8 @@ def _edited(text: str, schema: int, handler: Handler) -> str | None:
             if key not in tables:
                 tables[key] = tomlkit.table(is_super_table=True)
             tables = tables[key]
-        tables[HANDLER] = handler.table
+        for name, table in ours.items():
+            tables[name] = dict(table)
         return tomlkit.dumps(document)
     except (TOMLKitError, ValueError, TypeError, AttributeError, KeyError, IndexError):
         return None
@@ -189,6 +213,9 @@ def _unappended(text: str) -> str | None:
     before, note, rest = text.partition(_NOTE)
     if not note:
         return None
+    default, note, _ = before.partition(_DEFAULT_NOTE)
+    if note and before.removeprefix(default) in map(_default_block, PLUGINS):
+        before = default
     lines = rest.splitlines(keepends=True)
     end = 0
     for end, line in enumerate(lines):  # noqa: B007 (the place is what is looked for)
@@ -199,15 +226,15 @@ def _unappended(text: str) -> str | None:
     return before.removesuffix("\n") + "".join(lines[end:])
 
 
-def _unedited(text: str) -> str | None:
+def _unedited(text: str, gone: set[str]) -> str | None:
     try:
         document: Any = tomlkit.parse(text)
         for plugin in set(PLUGINS.values()):
             tables = document
             for key in ("plugins", plugin, "containerd", "runtimes"):
                 tables = tables.get(key, {})
-            if HANDLER in tables:
-                del tables[HANDLER]
+            for name in gone.intersection(tables):
+                del tables[name]
         return tomlkit.dumps(document)
     except (TOMLKitError, ValueError, TypeError, AttributeError, KeyError, IndexError):
         return None

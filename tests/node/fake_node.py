@@ -2,13 +2,17 @@
 
 The room's /etc, /opt, /run, /usr/local/bin and /var/lib are the root's: what the installer puts
 below the root is where containerd, the shim and tandemd look for it, at the same paths as on a
-node. A loop in the room starts containerd again whenever it ends, and `restart_command` has it end;
-or it is a unit of a real systemd, which is the first process of a namespace in the room. Nothing
-stays when the with statement ends.
+node. A loop in the room starts containerd again whenever it ends, and `restart_command` has it end.
+Before each start it runs the script `before_start`, in which a test says what a distribution does
+then, or what goes wrong. Or containerd is a unit of a real systemd, which is the first process of a
+namespace in the room. Nothing stays when the with statement ends.
 """
 
 import contextlib
+import hashlib
 import json
+import os
+import re
 import secrets
 import shutil
 import signal
@@ -20,54 +24,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.node.roots import CRI_3
+from tests.node.forms import CONFIGS
 from tests.support import images
-from tests.support.containerd_config import CNI_PLUGINS, RELEASES, pod_network
+from tests.support.containerd_config import CNI_PLUGINS, RELEASES, STACKS, pod_network
 from tests.support.cri import Cri
 from tests.support.node import Room, Service, remove_cgroups
-from tests.support.pods import Pod
+from tests.support.pods import ContainerSpec, Pod
 from tests.support.waiting import wait_for
 
-# As kubeadm's documentation has it, and what the machines of the tests need.
-CONFIG_2 = """\
-# containerd's configuration, written by a person.
-version = 2
-oom_score = 0
-
-[plugins]
-  [plugins."io.containerd.grpc.v1.cri"]
-    sandbox_image = "{pause}"   # imported
-    netns_mounts_under_state_dir = true
-    restrict_oom_score_adj = true
-    [plugins."io.containerd.grpc.v1.cri".cni]
-      bin_dir = "{plugins}"
-      conf_dir = "/etc/cni/net.d"
-    [plugins."io.containerd.grpc.v1.cri".containerd]
-      default_runtime_name = "runc"
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-        runtime_type = "io.containerd.runc.v2"
-"""
-CONFIG_3 = """\
-# containerd's configuration, written by a person.
-version = 3
-imports = ["/etc/containerd/conf.d/*.toml"]
-
-[plugins."io.containerd.nri.v1.nri"]
-  disable = true
-[plugins."io.containerd.cri.v1.images".pinned_images]
-  sandbox = "{pause}"
-[plugins."io.containerd.cri.v1.runtime"]
-  netns_mounts_under_state_dir = true
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.cri.v1.runtime".cni]
-    bin_dirs = ["{plugins}"]
-    conf_dir = "/etc/cni/net.d"
-  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
-    runtime_type = "io.containerd.runc.v2"
-"""
+_INSTALLER = (sys.executable, "-m", "runtimeclass.installer")
 BOUND = ("/etc", "/opt", "/run", "/usr/local/bin", "/var/lib")
 _COPIED = ("passwd", "group", "hosts", "nsswitch.conf", "ld.so.cache", "ssl")
-_INSTALLER = (sys.executable, "-m", "runtimeclass.installer")
+# What changes without the installer: containerd's own, and the loop's.
+_OTHERS = {
+    *("run/containerd", "run/node", "run/ipam", "run/netns"),
+    *("var/lib/containerd", "var/lib/cni"),
+}
 _UNIT = """\
 [Service]
 ExecStart={containerd} --config {config}
@@ -80,10 +52,11 @@ Delegate=yes
 _LOOP = """\
 cd /
 while :; do
+  if ! sh /run/node/before; then sleep 0.1; continue; fi
+  echo >> /run/node/starts
   {containerd} --config {config} &
-  echo $! > /run/containerd.pid
+  echo $! > /run/node/pid
   wait $!
-  sleep 0.1
 done
 """
 
@@ -95,13 +68,13 @@ class FakeNode:
         self, release: str, *, config: str = "", config_path: str = "", systemd: bool = False
     ) -> None:
         """Describe it: a key of RELEASES, containerd's configuration and where it lies."""
-        self._release = RELEASES[release]
         self._systemd = systemd
-        form = CONFIG_3 if self._release.plugin == CRI_3 else CONFIG_2
-        self._config = (config or form).format(pause=images.PAUSE, plugins=CNI_PLUGINS)
+        self.release = RELEASES[release]
+        self.config = (config or CONFIGS[release]).format(pause=images.PAUSE, plugins=CNI_PLUGINS)
         self.config_path = config_path or "/etc/containerd/config.toml"
         self.name = ""
         self.root = Path()
+        self.folder = Path()
         self._room: Room | None = None
         self._service: Service | None = None
         self._cri: Cri | None = None
@@ -137,6 +110,12 @@ class FakeNode:
         return self._cri
 
     @property
+    def loop_pid(self) -> int:
+        """The machine's pid of what keeps containerd running."""
+        assert self._service is not None
+        return self._service.host_pid
+
+    @property
     def config_file(self) -> Path:
         """containerd's configuration, as the tests see it."""
         return self.path(self.config_path)
@@ -144,24 +123,17 @@ class FakeNode:
     @property
     def restart_command(self) -> str:
         """For --restart-command."""
-        return str(self.root.parent / "restart")
+        return str(self.folder / "restart")
 
     def path(self, name: str) -> Path:
         """Where the tests see a path of the node's."""
         return self.root / name.lstrip("/")
 
     def _start(self) -> Self:
-        folder = Path(tempfile.mkdtemp(prefix="tdn-"))
+        self.folder = folder = Path(tempfile.mkdtemp(prefix="tdn-"))
         self.name = f"tandem-{secrets.token_hex(4)}"
         self.root = folder / "root"
-        for name in (
-            *BOUND,
-            "/etc/systemd/system",
-            "/etc/cni/net.d",
-            "/run/containerd",
-            "/var/lib/cni",
-            "/usr/local/sbin",
-        ):
+        for name in (*BOUND, "/etc/cni/net.d", "/etc/systemd/system", "/run/node", "/var/lib/cni"):
             self.path(name).mkdir(parents=True, exist_ok=True)
         for name in _COPIED:
             source = Path("/etc") / name
@@ -170,7 +142,8 @@ class FakeNode:
             elif source.exists():
                 shutil.copy(source, self.path(f"/etc/{name}"))
         self.config_file.parent.mkdir(parents=True)
-        self.config_file.write_text(self._config)
+        self.config_file.write_text(self.config)
+        self.before_start("")
         network = json.dumps(pod_network(Path("/run")))
         self.path("/etc/cni/net.d/10-pods.conflist").write_text(network)
         self._room = Room()
@@ -178,17 +151,19 @@ class FakeNode:
             subprocess.run(
                 self.room.command(["mount", "--bind", self.path(name), name]), check=True
             )
+        # As systemd has it: what is mounted later is seen by installers that have begun before.
+        self.sh("mount --make-rshared /")
         self._write_restart()
         self._cri = Cri(self.path("/run/containerd/containerd.sock"))
         self.start_containerd()
-        self.ctr("images", "import", images.pause_image(folder / "pause.tar"))
-        self.cri.wait_for_image(images.PAUSE)
+        self.import_image(images.pause_image(folder / "pause.tar"))
+        self.import_image(images.busybox_image(folder / "busybox.tar"))
         return self
 
     def start_containerd(self) -> None:
         """Start the loop that keeps containerd running, and wait for its CRI."""
         path = ":".join(map(str, self._path()))
-        given = {"containerd": self._release.containerd, "config": self.config_path, "path": path}
+        given = {"containerd": self.release.containerd, "config": self.config_path, "path": path}
         argv: list[str | Path] = ["sh", "-c", _LOOP.format(**given)]
         if self._systemd:
             self.path("/etc/systemd/system/containerd.service").write_text(_UNIT.format(**given))
@@ -214,7 +189,7 @@ class FakeNode:
             if self.name:
                 # systemd's processes end a moment after its namespace.
                 wait_for("end of the node's cgroups", self._no_cgroups)
-                shutil.rmtree(self.root.parent)
+                shutil.rmtree(self.folder)
                 self.name = ""
 
     def _no_cgroups(self) -> bool:
@@ -234,19 +209,6 @@ class FakeNode:
             given += ["--restart", "signal"]
         return _run(self.room.command(given), timeout)
 
-    def killed_installer(self, step: str, stage: str, *arguments: str | Path) -> int:
-        """Run it on the node until that step begins; its exit status, -9 where it was killed."""
-        given = [sys.executable, "-m", "tests.node.killed", step, stage, *map(str, arguments)]
-        done = _run(self.room.command([*given, "--restart", "signal"]), 120)
-        return -9 if done.returncode in {-9, 137} else done.returncode
-
-    def restart_containerd(self) -> None:
-        """End containerd, and wait until the loop has brought it up again."""
-        old = self.path("/run/containerd.pid").read_text()
-        subprocess.run([self.restart_command], check=True)
-        wait_for("new containerd", lambda: self.path("/run/containerd.pid").read_text() != old)
-        wait_for("containerd", self.cri.is_ready, 60, pause=0.1)
-
     def beside_systemd(self, argv: list[str]) -> list[str]:
         """The command line in systemd's namespaces, and, as in a container, in pids of its own."""
         systemd = next(
@@ -257,18 +219,58 @@ class FakeNode:
         entered = ["nsenter", f"--target={systemd}", "--mount", "--net", "--pid", "--"]
         return [*entered, "unshare", "--pid", "--fork", *argv]
 
-    def installer_outside(
-        self, stage: str, *arguments: str | Path, timeout: float = 300.0
-    ) -> "subprocess.CompletedProcess[str]":
-        """Run it as in a container: the node's root lies elsewhere, its processes are not seen."""
-        given = [*_INSTALLER, stage, "--root", str(self.root), *map(str, arguments)]
-        if stage != "verify":
-            given += ["--restart-command", self.restart_command]
-        return _run(given, timeout)
+    def before_start(self, script: str) -> None:
+        """What is done before each start of containerd; if it fails, there is no start."""
+        self.path("/run/node/before").write_text(script)
+
+    @property
+    def starts(self) -> int:
+        """How often containerd was started."""
+        return self.path("/run/node/starts").read_text().count("\n")
+
+    def sh(self, script: str) -> None:
+        """Run a script on the node."""
+        subprocess.run(self.room.command(["sh", "-euc", script]), check=True)
+
+    @property
+    def current(self) -> str:
+        """The version that is in force."""
+        return self.path("/opt/tandem/current").readlink().name
+
+    def run_runc_pod(self) -> None:
+        """Have runc's own shim run a container, which says so."""
+        with self.pod("linux", "runc") as pod:
+            spec = ContainerSpec("said", images.BUSYBOX, ["echo", "runc works"])
+            with pod.start(spec) as container:
+                container.wait_for_log("runc works")
+                assert container.wait().exit_code == 0
+
+    def running_versions(self) -> set[str]:
+        """The versions from which processes of this node run."""
+        lines = [" ".join(each.command) for each in self.room.processes()]
+        return {name for line in lines for name in re.findall(r"/opt/tandem/([^/ ]+)/", line)}
+
+    def restart(self) -> None:
+        """End containerd, and wait for the next one."""
+        before = self.starts
+        self.sh("kill $(cat /run/node/pid)")
+        wait_for("another containerd", lambda: self.starts > before)
+        wait_for("its CRI", self.cri.is_ready, 60, pause=0.1)
+
+    def hide(self, *directories: Path) -> None:
+        """Put an empty directory over each of these, for everybody on the node.
+
+        What containerd and runc are executed from stays, where it lies below one of them.
+        """
+        self.sh(f"mkdir /run/node/stacks; mount --bind {STACKS} /run/node/stacks")
+        for directory in directories:
+            self.sh(f"mount -t tmpfs tmpfs {directory}")
+            if STACKS.is_relative_to(directory):
+                self.sh(f"mkdir -p {STACKS}; mount --bind /run/node/stacks {STACKS}")
 
     def pod(self, name: str, handler: str = "tandem") -> Pod:
         """A pod, to be used in a with statement."""
-        folder = self.root.parent / "pods"
+        folder = self.folder / "pods"
         return Pod(self.cri, folder, name, handler=handler, cgroup_parent=f"/{self.name}")
 
     def import_image(self, archive: Path) -> str:
@@ -280,7 +282,7 @@ class FakeNode:
 
     def ctr(self, *arguments: str | Path, namespace: str = "k8s.io") -> str:
         """Run ctr in the room, and return its output."""
-        argv = [self._release.ctr, "--namespace", namespace, *arguments]
+        argv = [self.release.ctr, "--namespace", namespace, *arguments]
         done = subprocess.run(
             self.room.command(argv), capture_output=True, text=True, check=False, timeout=60
         )
@@ -288,23 +290,26 @@ class FakeNode:
         return done.stdout
 
     def tree(self) -> dict[str, str]:
-        """Every file of the node's that is not containerd's own, by its bytes and mode."""
+        """Everything on the node that is not containerd's own: mode and digest, or target."""
         found = {}
-        for top in ("/etc", "/opt", "/run/tandem", "/usr/local", "/var/lib/tandem"):
-            for path in sorted(self.path(top).rglob("*")):
-                name = str(path.relative_to(self.root))
+        for folder, directories, files in os.walk(self.root):
+            top = Path(folder).relative_to(self.root)
+            directories[:] = [each for each in directories if str(top / each) not in _OTHERS]
+            for name in (*directories, *files):
+                path = Path(folder, name)
+                status = path.lstat()
+                text = f"{status.st_mode:o} {status.st_uid}:{status.st_gid}"
                 if path.is_symlink():
-                    found[name] = f"-> {path.readlink()}"
+                    text += f" -> {path.readlink()}"
                 elif path.is_file():
-                    found[name] = f"{path.stat().st_mode:o} {path.read_bytes().hex()}"
-                else:
-                    found[name] = f"{path.stat().st_mode:o}"
+                    text += f" {hashlib.sha256(path.read_bytes()).hexdigest()}"
+                found[str(top / name)] = text
         return found
 
     @property
     def log_path(self) -> Path:
         """What containerd wrote."""
-        return self.root.parent / "containerd.log"
+        return self.folder / "containerd.log"
 
     def log_tail(self, lines: int = 30) -> str:
         """The last lines of that."""
@@ -313,12 +318,12 @@ class FakeNode:
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
 
     def _path(self) -> Sequence[Path]:
-        here = (Path("/usr/local/sbin"), Path("/usr/local/bin"), *self._release.search_path)
+        here = (Path("/usr/local/sbin"), Path("/usr/local/bin"), *self.release.search_path)
         return (*here, *map(Path, ("/usr/sbin", "/usr/bin", "/sbin", "/bin")))
 
     def _write_restart(self) -> None:
         script = Path(self.restart_command)
-        kill = self.room.command(["sh", "-c", "kill $(cat /run/containerd.pid)"])
+        kill = self.room.command(["sh", "-c", "kill $(cat /run/node/pid)"])
         words = " ".join(f"'{word}'" for word in kill)
         script.write_text(f"#!/bin/sh\nexec {words}\n")
         script.chmod(0o755)

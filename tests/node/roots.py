@@ -23,6 +23,11 @@ RUNC_3 = f"""\
 [plugins.'{CRI_3}'.containerd.runtimes.runc]
   runtime_type = 'io.containerd.runc.v2'
 """
+NO_RUNTIMES = f"""\
+version = 2
+[plugins."{CRI_2}"]
+  sandbox_image = "registry.k8s.io/pause:3.9"
+"""
 KUBEADM = f"""\
 disabled_plugins = []
 imports = []
@@ -132,6 +137,9 @@ _MAIN = "/etc/containerd/config.toml"
 ROOTS = {
     "kubeadm": _default((1, 7, 24), KUBEADM, _MAIN, 2, ),
     "no-config-1.6": _default((1, 6, 20), "", _MAIN, 2),
+    "no-config-1.7": _default((1, 7, 24), "", _MAIN, 2),
+    "no-runtimes-1.6": _default((1, 6, 20), NO_RUNTIMES, _MAIN, 2),
+    "no-runtimes-1.7": _default((1, 7, 24), NO_RUNTIMES, _MAIN, 2),
     "no-config-2": _default((2, 1, 9), "", _MAIN, 3),
     "flatcar": _default((1, 7, 21), f"version = 2\nsubreaper = true\n\n{RUNC_2}", _MAIN, 2),
     "kind": _default((1, 7, 18), f'version = 2\n\n[proxy_plugins]\n\n{RUNC_2}', _MAIN, 2),
@@ -185,7 +193,8 @@ ROOTS = {
         "/etc/k0s/containerd.toml",
         {
             "/etc/k0s/containerd.toml": "# k0s_managed=true\nversion = 2\nimports = [\n"
-            '\t"/run/k0s/containerd-cri.toml",\n]\n'
+            '\t"/run/k0s/containerd-cri.toml",\n]\n',
+            "/run/k0s/containerd-cri.toml": f"version = 2\n{RUNC_2}",
         },
         "/run/k0s/containerd.sock",
         "/etc/k0s/containerd.d/tandem.toml",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.node.calls import run_outside
 from tests.node.fake_node import FakeNode
 from tests.support import images, probe
 from tests.support.pods import ContainerSpec
@@ -118,13 +119,11 @@ def test_containerd_that_does_not_come_back_is_given_its_configuration_back(
 ) -> None:
     before = node.tree()
     # What decides is whether the handler comes: here nobody ends the old containerd.
-    done = node.installer_outside("install", "--bundle", bundles["0.1.0"], "--timeout", "3")
-    succeeded(done)
+    run_outside(node, "install", "--bundle", bundles["0.1.0"]).good()
     succeeded(node.installer("uninstall"))
     Path(node.restart_command).write_text("#!/bin/sh\nexit 0\n")
-    done = node.installer_outside("install", "--bundle", bundles["0.1.0"], "--timeout", "3")
-    assert done.returncode == 6
-    assert "does not offer the handler" in done.stdout
+    done = run_outside(node, "install", "--bundle", bundles["0.1.0"], "--timeout", "3")
+    done.failed(6, "does not offer the handler")
     assert node.tree() == before
     assert node.cri.is_ready()
 

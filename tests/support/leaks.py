@@ -25,6 +25,7 @@ GRACE_S = 8.0 * PATIENCE
 PR_SET_CHILD_SUBREAPER = 36
 _watched: list[Path] = []
 _reserves: list[Path] = []
+_keepers: list[int] = []
 SO_ACCEPTCON = "00010000"
 
 
@@ -47,6 +48,11 @@ def allow_reserve(socket: Path) -> None:
     that hold the listening socket too: they wait for a caller.
     """
     _reserves.append(socket)
+
+
+def allow_respawn(pid: int) -> None:
+    """Let the children of this process come and go: it keeps one running."""
+    _keepers.append(pid)
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,7 @@ class Snapshot:
     @classmethod
     def take(cls) -> "Snapshot":
         netns = Path("/run/netns")
-        processes = descendants(os.getpid())
+        processes = {each for each in descendants(os.getpid()) if each.parent not in _keepers}
         if _reserves:
             processes -= _reserve(processes)
         return cls(

@@ -148,6 +148,11 @@ class Service:
         """Whether it has not ended."""
         return self._process.poll() is None
 
+    @property
+    def host_pid(self) -> int:
+        """The machine's pid of the daemon itself."""
+        return psutil.Process(self._process.pid).children()[0].pid
+
     def end(self, signal_number: int, timeout: float = 20.0) -> None:
         """Send a signal and wait for the end; SIGKILL after the timeout in seconds."""
         for child in psutil.Process(self._process.pid).children():

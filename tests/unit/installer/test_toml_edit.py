@@ -20,6 +20,8 @@ from runtimeclass.installer.toml_edit import (
     without_handler,
 )
 
+# Lines of containerd: what the new one leaves out, the old one forgets.
+NEW, OLD = (2, 1), (1, 7)
 PLAIN = Handler()
 SYSTEMD = Handler(options={"SystemdCgroup": True})
 COMMENTED = """\
@@ -61,7 +63,7 @@ def runtimes(text: str, schema: int) -> dict[str, Any]:
      (COMMENTED.rstrip(), 2)],
 )  # fmt: skip
 def test_table_goes_in_and_out_again(text: str, schema: int, handler: Handler) -> None:
-    put = with_handler(text, "c", schema, handler)
+    put = with_handler(text, "c", schema, handler, NEW)
     assert runtimes(put, schema)["tandem"] == handler.table
     rest = without_handler(put, "c")
     assert rest is not None
@@ -70,29 +72,31 @@ def test_table_goes_in_and_out_again(text: str, schema: int, handler: Handler) -
 
 
 def test_text_of_others_stays_to_the_letter() -> None:
-    assert with_handler(COMMENTED, "c", 2, PLAIN).startswith(COMMENTED)
+    assert with_handler(COMMENTED, "c", 2, PLAIN, NEW).startswith(COMMENTED)
 
 
 def test_second_time_changes_nothing() -> None:
-    put = with_handler(COMMENTED, "c", 2, SYSTEMD)
-    assert with_handler(put, "c", 2, SYSTEMD) == put
+    put = with_handler(COMMENTED, "c", 2, SYSTEMD, NEW)
+    assert with_handler(put, "c", 2, SYSTEMD, NEW) == put
 
 
 def test_changed_handler_replaces_the_table() -> None:
-    put = with_handler(with_handler(COMMENTED, "c", 2, SYSTEMD), "c", 2, Handler("/opt/x"))
+    put = with_handler(
+        with_handler(COMMENTED, "c", 2, SYSTEMD, NEW), "c", 2, Handler("/opt/x"), NEW
+    )
     assert runtimes(put, 2)["tandem"] == Handler("/opt/x").table
     assert runtimes(put, 2)["runc"]["options"] == {"SystemdCgroup": True}
 
 
 def test_table_of_a_person_with_our_name_is_replaced_and_cut() -> None:
     text = COMMENTED + f"[plugins.'{PLUGINS[2]}'.containerd.runtimes.tandem]\nruntime_type='x'\n"
-    put = with_handler(text, "c", 2, PLAIN)
+    put = with_handler(text, "c", 2, PLAIN, NEW)
     assert runtimes(put, 2)["tandem"] == PLAIN.table
     assert "tandem" not in runtimes(without_handler(text, "c") or "", 2)
 
 
 def test_what_others_wrote_behind_our_table_survives_the_cut() -> None:
-    put = with_handler(COMMENTED, "c", 2, SYSTEMD) + "[metrics]\n  address = '127.0.0.1:1'\n"
+    put = with_handler(COMMENTED, "c", 2, SYSTEMD, NEW) + "[metrics]\n  address = '127.0.0.1:1'\n"
     rest = without_handler(put, "c") or ""
     assert tomllib.loads(rest) == {
         **tomllib.loads(COMMENTED),
@@ -139,7 +143,7 @@ def test_schema_of_a_file(text: str, containerd: tuple[int, ...], schema: int) -
 @pytest.mark.parametrize("text", ["a = ", "version = 2\nplugins = 1\n"])
 def test_unusable_text_is_refused_by_name(text: str) -> None:
     with pytest.raises(NodeError, match=r"^/etc/c"):
-        with_handler(text, "/etc/c", 2, PLAIN)
+        with_handler(text, "/etc/c", 2, PLAIN, NEW)
 
 
 keys = st.text("abcz", min_size=1, max_size=3)
@@ -168,7 +172,7 @@ def test_any_document_keeps_what_it_held(
         table = item
     text = tomlkit.dumps({"version": schema, **other, "plugins": table})
     old = tomllib.loads(text)
-    put = with_handler(text, "c", schema, SYSTEMD)
+    put = with_handler(text, "c", schema, SYSTEMD, NEW)
     new = tomllib.loads(put)
     assert new["plugins"][PLUGINS[schema]]["containerd"]["runtimes"].pop("tandem") == SYSTEMD.table
     assert new == old
@@ -178,10 +182,48 @@ def test_any_document_keeps_what_it_held(
 @given(st.text(max_size=80))
 def test_no_text_crashes(text: str) -> None:
     with contextlib.suppress(NodeError):
-        with_handler(text, "c", 2, PLAIN)
+        with_handler(text, "c", 2, PLAIN, NEW)
     with contextlib.suppress(NodeError):
         without_handler(text, "c")
 
 
 def test_type_is_the_one_that_the_shim_is_found_by() -> None:
     assert RUNTIME_TYPE == "io.containerd.tandem.v1"
+
+
+NO_RUNTIMES = {
+    "none": "",
+    "only a version": "version = 2\n",
+    "CRI without runtimes": f"version = 2\n[plugins.'{PLUGINS[2]}'.cni]\n  bin_dir = '/x'\n",
+}
+
+
+@pytest.mark.parametrize("text", NO_RUNTIMES.values(), ids=NO_RUNTIMES)
+def test_old_containerd_is_told_its_own_default_too(text: str) -> None:
+    put = with_handler(text, "c", 2, SYSTEMD, OLD)
+    assert runtimes(put, 2) == {
+        "runc": {"runtime_type": "io.containerd.runc.v2"},
+        "tandem": SYSTEMD.table,
+    }
+    assert with_handler(put, "c", 2, SYSTEMD, OLD) == put
+    other = with_handler(put, "c", 2, PLAIN, OLD)
+    assert runtimes(other, 2)["tandem"] == PLAIN.table
+    rest = without_handler(put, "c")
+    assert rest is not None
+    assert "runc" not in rest
+    assert rest.removeprefix("version = 2").strip() == text.removeprefix("version = 2").strip()
+    assert set(runtimes(with_handler(text, "c", 2, PLAIN, NEW), 2)) == {"tandem"}
+
+
+def test_default_that_was_told_stays_where_another_runtime_has_come_since() -> None:
+    put = with_handler("version = 2\n", "c", 2, PLAIN, OLD)
+    put += f"[plugins.'{PLUGINS[2]}'.containerd.runtimes.other]\n  runtime_type = 'x'\n"
+    rest = without_handler(put, "c")
+    assert rest is not None
+    assert set(runtimes(rest, 2)) == {"runc", "other"}
+
+
+def test_default_that_a_person_has_is_left_alone() -> None:
+    put = with_handler(COMMENTED, "c", 2, PLAIN, OLD)
+    assert put.startswith(COMMENTED)
+    assert put.count("runtimes.runc") == COMMENTED.count("runtimes.runc")
