@@ -4,6 +4,7 @@ What a session fixture starts before the test is part of the baseline; a fixture
 something for the whole session must therefore be named in the test's or a fixture's signature.
 """
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
