@@ -121,6 +121,8 @@ class Server:
         with contextlib.closing(listener):
             if not self._bind_report():
                 return _EXIT_STATUS_NOT_BOUND
+            # Whoever reads that it serves may ask it to end at once.
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
             many = f" by {self._options.workers} workers" if self._options.workers > 1 else ""
             self._shared.log(f"serving HTTP on {address_of(listener)}{many}")
             if many:
@@ -231,6 +233,7 @@ class Server:
         signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
             signal.signal(number, self._stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         with reader, writer:
             yield reader
 

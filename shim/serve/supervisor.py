@@ -189,6 +189,7 @@ class Supervisor:
             signal.signal(number, self._stop_all)
         # Without a handler its byte would not be written.
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         with reader, writer:
             yield reader
 
