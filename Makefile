@@ -115,8 +115,9 @@ $(CHECKOV)/.ready:
 	$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/manifests/checkov.lock
 	touch $@
 .PHONY: test-node
-test-node: setup stacks ## the installer on nodes with a real containerd 1.6, 1.7 and 2.1
-	for release in 1.6 1.7 2.1; do $(BIN)/python -m pytest tests/node --containerd $$release || exit 1; done
+test-node: setup stacks bundle ## the installer on nodes with a real containerd 1.6, 1.7 and 2.1
+	printf '%s\n' 1.6 1.7 2.1 | xargs -P 3 -I LINE $(BIN)/python -m pytest tests/node --containerd LINE \
+	  -o cache_dir=.pytest_cache/LINE
 
 .PHONY: demo
 demo: setup ## a pod with a Wasm and a Linux container, visibly working

@@ -35,9 +35,9 @@ from tests.support.waiting import wait_for
 _INSTALLER = (sys.executable, "-m", "runtimeclass.installer")
 BOUND = ("/etc", "/opt", "/run", "/usr/local/bin", "/var/lib")
 _COPIED = ("passwd", "group", "hosts", "nsswitch.conf", "ld.so.cache", "ssl")
-# What changes without the installer: containerd's own, and the loop's.
+# What changes without the installer: containerd's own, systemd's, and the loop's.
 _OTHERS = {
-    *("run/containerd", "run/node", "run/ipam", "run/netns"),
+    *("run/containerd", "run/node", "run/ipam", "run/netns", "run/systemd"),
     *("var/lib/containerd", "var/lib/cni"),
 }
 _UNIT = """\

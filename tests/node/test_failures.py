@@ -70,7 +70,7 @@ def test_disk_that_is_full_after_any_number_of_files(
     with tmpfs(shared, "/opt", "size=64m,nr_inodes=1000") as opt:
         for inodes in range(4, 60):
             shared.sh(f"mount -o remount,nr_inodes={inodes} /opt")
-            done = install("0.1.0")
+            done = install("0.1.0", "--timeout", "3")
             if done.status == 0:
                 break
             failures += 1
@@ -82,16 +82,6 @@ def test_disk_that_is_full_after_any_number_of_files(
             # containerd makes its own at each start.
             assert {each.name for each in opt.iterdir()} <= {"containerd"}
         assert failures > 10
-        for more in range(60):
-            shared.sh(f"mount -o remount,nr_inodes={inodes + more} /opt")
-            done = install("0.2.0")
-            if done.status == 0:
-                break
-            failures += 1
-            # 9 where it is the guest's log that has no room.
-            done.failed(5 if "make room" in done.said else 9, "No space left on device")
-            assert shared.current == "0.1.0"
-        assert failures > 20
         acting.call("uninstall").good()
     unchanged()
 
