@@ -52,11 +52,17 @@ check: $(VENV)/.ready ## ruff, mypy strict, import directions, spelling
 	$(BIN)/codespell shim runtimeclass tests bench demo docs README.md CHANGELOG.md
 
 # One process each: a process that has spoken gRPC must not fork, and many of the first ones fork.
-.PHONY: test test-unit test-conformance test-cri test-artifacts
+.PHONY: test test-unit test-modules test-integration test-conformance test-cri test-artifacts
 test: test-unit test-conformance test-cri test-artifacts ## every test that needs no cluster
 
-test-unit: setup ## unit, integration and security tests
-	$(BIN)/python -m pytest tests/unit tests/style tests/manifests tests/integration tests/security
+test-unit: setup ## unit tests, and beside them integration and security tests
+	$(MAKE) --no-print-directory --output-sync=target --jobs=2 test-modules test-integration
+
+test-modules: $(VENV)/.ready
+	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/modules tests/unit tests/style tests/manifests
+
+test-integration: $(VENV)/.ready
+	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/integration tests/integration tests/security
 
 test-conformance: setup ## play containerd's side, against runc's shim and ours
 	$(BIN)/python -m pytest tests/conformance
