@@ -111,6 +111,12 @@ def cgroups(token: str) -> set[str]:
     }
 
 
+def hierarchies() -> set[str]:
+    """Return the cgroup hierarchies of the machine: whoever mounts another one leaves it there."""
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    return {line.split(":")[1] for line in lines}
+
+
 def is_ours(path: str) -> bool:
     return TOKEN in path or any(path.startswith(str(directory)) for directory in _watched)
 
@@ -142,6 +148,7 @@ class Snapshot:
     processes: frozenset[Process]
     mounts: tuple[str, ...]
     cgroups: frozenset[str]
+    hierarchies: frozenset[str]
     netns: frozenset[str]
     files: frozenset[str]
     fds: frozenset[str]
@@ -156,6 +163,7 @@ class Snapshot:
             processes=frozenset(processes),
             mounts=tuple(point for point in mounts() if is_ours(point)),
             cgroups=frozenset(cgroups(TOKEN)),
+            hierarchies=frozenset(hierarchies()),
             netns=frozenset(name for name in _names(netns) if is_ours(name)),
             files=frozenset(_files(_watched)),
             fds=frozenset(_fds()),
