@@ -53,8 +53,9 @@ def test_install_after_a_kill_in_the_proof_takes_back_with_no_guest_left(
     assert acting.call("install", "--bundle", bundles["0.1.0"], at=at).status == KILLED
     assert "CREATED" in shared.ctr("tasks", "list", namespace=NAMESPACE)
     acting.call("install", "--bundle", bundles["9.9.9"]).failed(9, "this shim is broken")
-    # The daemon's empty directories are there until a restart of the node, or an uninstall.
-    left = {name for name in shared.tree() if not name.startswith("run/tandem")}
+    # The daemon's empty directories and its cache stay until an uninstall.
+    own = ("run/tandem", "var/lib/tandem")
+    left = {name for name in shared.tree() if not name.startswith(own)}
     assert left == pristine.keys()
     assert shared.running_versions() == set()
     assert "tandem" not in shared.ctr("namespaces", "list", "--quiet")
