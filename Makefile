@@ -120,10 +120,14 @@ $(CHECKOV)/.ready:
 	$(PYTHON) -m venv $(CHECKOV)
 	$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/manifests/checkov.lock
 	touch $@
+
+LINES := 1.6 1.7 2.1
 .PHONY: test-node
 test-node: setup stacks bundle ## the installer on nodes with a real containerd 1.6, 1.7 and 2.1
-	printf '%s\n' 1.6 1.7 2.1 | xargs -P 3 -I LINE $(BIN)/python -m pytest tests/node --containerd LINE \
-	  -o cache_dir=.pytest_cache/LINE
+	mkdir -p build/node
+	printf '%s\n' $(LINES) | xargs -P 3 -I LINE sh -c '$(BIN)/python -m pytest tests/node --containerd LINE \
+	  -o cache_dir=.pytest_cache/LINE > build/node/LINE.log 2>&1' || status=$$?; \
+	  tail -n +1 $(LINES:%=build/node/%.log); exit $${status:-0}
 
 .PHONY: demo
 demo: setup ## a pod with a Wasm and a Linux container, visibly working

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!runtimeclass/api/containerd.proto\x12\x1btandem.installer.containerd\x1a\x19google/protobuf/any.proto\"\x07\n\x05\x45mpty\"\x17\n\x07Runtime\x12\x0c\n\x04name\x18\x01 \x01(\t\"r\n\tContainer\x12\n\n\x02id\x18\x01 \x01(\t\x12\x35\n\x07runtime\x18\x04 \x01(\x0b\x32$.tandem.installer.containerd.Runtime\x12\"\n\x04spec\x18\x05 \x01(\x0b\x32\x14.google.protobuf.Any\"S\n\x16\x43reateContainerRequest\x12\x39\n\tcontainer\x18\x01 \x01(\x0b\x32&.tandem.installer.containerd.Container\"\x17\n\x15ListContainersRequest\"T\n\x16ListContainersResponse\x12:\n\ncontainers\x18\x01 \x03(\x0b\x32&.tandem.installer.containerd.Container\"$\n\x16\x44\x65leteContainerRequest\x12\n\n\x02id\x18\x01 \x01(\t\"6\n\x05Mount\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0f\n\x07options\x18\x04 \x03(\t\"\x93\x01\n\x11\x43reateTaskRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x32\n\x06rootfs\x18\x03 \x03(\x0b\x32\".tandem.installer.containerd.Mount\x12\x0e\n\x06stdout\x18\x05 \x01(\t\x12\x0e\n\x06stderr\x18\x06 \x01(\t\x12\x14\n\x0cruntime_path\x18\n \x01(\t\"$\n\x0cStartRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"#\n\x0bWaitRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"#\n\x0cWaitResponse\x12\x13\n\x0b\x65xit_status\x18\x01 \x01(\r\"@\n\x0bKillRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x0e\n\x06signal\x18\x03 \x01(\r\x12\x0b\n\x03\x61ll\x18\x04 \x01(\x08\")\n\x11\x44\x65leteTaskRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"&\n\x16\x44\x65leteNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!runtimeclass/api/containerd.proto\x12\x1btandem.installer.containerd\x1a\x19google/protobuf/any.proto\"\x07\n\x05\x45mpty\"\x17\n\x07Runtime\x12\x0c\n\x04name\x18\x01 \x01(\t\"r\n\tContainer\x12\n\n\x02id\x18\x01 \x01(\t\x12\x35\n\x07runtime\x18\x04 \x01(\x0b\x32$.tandem.installer.containerd.Runtime\x12\"\n\x04spec\x18\x05 \x01(\x0b\x32\x14.google.protobuf.Any\"S\n\x16\x43reateContainerRequest\x12\x39\n\tcontainer\x18\x01 \x01(\x0b\x32&.tandem.installer.containerd.Container\"\x17\n\x15ListContainersRequest\"T\n\x16ListContainersResponse\x12:\n\ncontainers\x18\x01 \x03(\x0b\x32&.tandem.installer.containerd.Container\"$\n\x16\x44\x65leteContainerRequest\x12\n\n\x02id\x18\x01 \x01(\t\"6\n\x05Mount\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0f\n\x07options\x18\x04 \x03(\t\"\x93\x01\n\x11\x43reateTaskRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x32\n\x06rootfs\x18\x03 \x03(\x0b\x32\".tandem.installer.containerd.Mount\x12\x0e\n\x06stdout\x18\x05 \x01(\t\x12\x0e\n\x06stderr\x18\x06 \x01(\t\x12\x14\n\x0cruntime_path\x18\n \x01(\t\"$\n\x0cStartRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"#\n\x0bWaitRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"#\n\x0cWaitResponse\x12\x13\n\x0b\x65xit_status\x18\x01 \x01(\r\"@\n\x0bKillRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x0e\n\x06signal\x18\x03 \x01(\r\x12\x0b\n\x03\x61ll\x18\x04 \x01(\x08\")\n\x11\x44\x65leteTaskRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"\x15\n\x07Process\x12\n\n\x02id\x18\x02 \x01(\t\"\x12\n\x10ListTasksRequest\"H\n\x11ListTasksResponse\x12\x33\n\x05tasks\x18\x01 \x03(\x0b\x32$.tandem.installer.containerd.Process\"&\n\x16\x44\x65leteNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,6 +60,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_KILLREQUEST']._serialized_end=859
   _globals['_DELETETASKREQUEST']._serialized_start=861
   _globals['_DELETETASKREQUEST']._serialized_end=902
-  _globals['_DELETENAMESPACEREQUEST']._serialized_start=904
-  _globals['_DELETENAMESPACEREQUEST']._serialized_end=942
+  _globals['_PROCESS']._serialized_start=904
+  _globals['_PROCESS']._serialized_end=925
+  _globals['_LISTTASKSREQUEST']._serialized_start=927
+  _globals['_LISTTASKSREQUEST']._serialized_end=945
+  _globals['_LISTTASKSRESPONSE']._serialized_start=947
+  _globals['_LISTTASKSRESPONSE']._serialized_end=1019
+  _globals['_DELETENAMESPACEREQUEST']._serialized_start=1021
+  _globals['_DELETENAMESPACEREQUEST']._serialized_end=1059
 # @@protoc_insertion_point(module_scope)

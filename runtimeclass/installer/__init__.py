@@ -70,6 +70,7 @@ State, in /opt/tandem/install, mode 0700, every file replaced by rename and sync
                      neither digest nor target: nothing is there
     backup/DIGEST   what a changed file was before, byte for byte
     proof/          the root directory of the guest that proves that guests run; only meanwhile
+    spare           64 KiB, given back when something fails: a full disk has room for the way back
     lock            held (flock) while an installer works
 
 A change stands in the journal before it is made. So whatever is interrupted, a path is either as

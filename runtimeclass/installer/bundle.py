@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from runtimeclass.installer.errors import BundleError, NodeError
+from runtimeclass.installer.errors import BundleError, InstallerError, NodeError
 from runtimeclass.installer.files import Files, told
 from runtimeclass.installer.host import Host
 
@@ -119,6 +119,19 @@ def copy_bundle(bundle: Bundle, path: Path, files: Files) -> None:
     """
     new = path.with_name(f".{path.name}.new")
     files.remove_tree(new)
+    try:
+        _fill(bundle, new)
+        wrong = faults(bundle, new)
+        if wrong:
+            raise BundleError(f"{bundle.directory}: {wrong} than its manifest says: fetch it anew")
+        files.adopt(new, path)
+    except InstallerError:
+        # On a full disk, the rest of the way back needs the room that this takes.
+        files.remove_tree(new)
+        raise
+
+
+def _fill(bundle: Bundle, new: Path) -> None:
     with told("copy the bundle to", new):
         for name, entry in bundle.files.items():
             source, copy = bundle.directory / name, new / name
@@ -131,11 +144,6 @@ def copy_bundle(bundle: Bundle, path: Path, files: Files) -> None:
                 shutil.copyfile(source, copy)
                 copy.chmod(entry["mode"])
         shutil.copyfile(bundle.directory / MANIFEST, new / MANIFEST)
-    wrong = faults(bundle, new)
-    if wrong:
-        files.remove_tree(new)
-        raise BundleError(f"{bundle.directory}: {wrong} than its manifest says: fetch it anew")
-    files.adopt(new, path)
 
 
 def check_room(bundle: Bundle, host: Host) -> None:

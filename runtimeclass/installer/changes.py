@@ -33,6 +33,7 @@ class Changes:
         """
         found = self.files.read(self.host.path(path))
         if found == content:
+            self._confirm(path, State.of(found))
             return False
         self._parents(path, step)
         pristine = None
@@ -48,6 +49,7 @@ class Changes:
         """Put a link there, and its directories; whether anything had to be done."""
         found = self.files.read(self.host.path(path))
         if found == target:
+            self._confirm(path, State.of(found))
             return False
         self._parents(path, step)
         change = Change(path, "link", step, State.of(found), (State(target=target),))
@@ -60,6 +62,12 @@ class Changes:
         self._parents(path, step)
         if not self.host.path(path).exists():
             self.journal.record(Change(path, "tree", step), None)
+
+    def _confirm(self, path: str, state: State) -> None:
+        """Of what we put there, this is the latest, whatever a killed call was about to put."""
+        known = self.journal.changes.get(path)
+        if known is not None and state in known.after[:-1]:
+            self.journal.record(Change(path, known.kind, known.step, state, (state,)), None)
 
     def _parents(self, path: str, step: str) -> None:
         missing: list[str] = []

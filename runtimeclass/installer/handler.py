@@ -77,7 +77,9 @@ class HandlerStep:
         operation = self._changes.journal.operation
         if operation is None:
             return []
-        had = any(each.step == STEP for each in operation.changes.values())
+        had = _has_step(operation.changes)
+        if not (had or operation.restart or _has_step(operation.undo)):
+            return []
         remarks = self._changes.undo(STEP, cut_handler)
         self._settle(had=had or self._was_there(operation.undo), force=had and operation.restart)
         return remarks
@@ -85,12 +87,15 @@ class HandlerStep:
     def withdraw(self) -> str:
         """For good: containerd's configuration as it was before Tandem; what was done, in words.
 
+        A handler of which the journal knows nothing is a person's, or its journal was lost: a
+        restart would not end it, and is not made.
+
         Raises:
             RestartError: containerd does not come back.
         """
         journal = self._changes.journal
         had = self._was_there(journal.changes)
-        if journal.operation is not None and self._is_offered():
+        if journal.operation is not None and _has_step(journal.changes) and self._is_offered():
             self._note_restart(needed=True)
         remarks = self._changes.restore(STEP, cut_handler)
         if journal.operation is not None and journal.operation.restart:
@@ -98,6 +103,17 @@ class HandlerStep:
             self._note_restart(needed=False)
             remarks.append("containerd was restarted without it")
         return "; ".join(remarks) or "containerd's configuration is as it was"
+
+    def stranger(self) -> list[str]:
+        """After `withdraw`: a remark on a handler that is offered still, if one is."""
+        try:
+            offered = HANDLER in self._node.cri.runtimes()
+        except NodeError:
+            return []
+        if not offered:
+            return []
+        config = self._node.place.config
+        return [f"the runtime {HANDLER} of {config} is not of this installation: take it out"]
 
     def _note_restart(self, *, needed: bool) -> None:
         journal = self._changes.journal
@@ -169,6 +185,10 @@ class HandlerStep:
     def _is_k0s(self, target: Target) -> bool:
         source = self._node.place.layout.source
         return self._node.place.layout.method == "k0s" and target.path.startswith(f"{source}/")
+
+
+def _has_step(changes: Mapping[str, Change]) -> bool:
+    return any(each.step == STEP for each in changes.values())
 
 
 def planned(node: Node) -> tuple[Handler, Target]:

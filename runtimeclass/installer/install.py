@@ -6,13 +6,16 @@ proved and cannot be labelled, or whose predecessors cannot be removed, is not.
 """
 
 import contextlib
+import functools
 import tomllib
+from collections.abc import Callable
 
 import tomlkit
 
 from runtimeclass.installer.bundle import (
     CURRENT,
     SHIM,
+    STATE,
     TOP,
     Bundle,
     check_room,
@@ -32,12 +35,14 @@ from runtimeclass.installer.label import Labels
 from runtimeclass.installer.layouts import link_directory
 from runtimeclass.installer.node import HANDLER_CONFIG, Node, State
 from runtimeclass.installer.pods import find_pods
-from runtimeclass.installer.proof import prove
+from runtimeclass.installer.proof import prove, sweep
 from runtimeclass.installer.steps import Runner, Step
 from runtimeclass.installer.toml_edit import HANDLER
 from runtimeclass.installer.unit import daemon_runs, install_unit, undo_unit
 
 _CONFIG = "/etc/tandem/config.toml"
+_SPARE_BYTES = 64 << 10
+_UNDONE = ("bundle", "current", "link", "settings")
 
 
 def check(node: Node) -> str:
@@ -77,6 +82,7 @@ def install(node: Node, state: State, runner: Runner) -> str:
         bundle = read_bundle(node.options.bundle or own_bundle())
         if journal.operation is not None:
             _mend(node, state)
+            sweep(node.cri.channel)
         _check_host(node, bundle)
         name = bundle.name_on(node.host)
     except InstallerError:
@@ -89,13 +95,16 @@ def install(node: Node, state: State, runner: Runner) -> str:
 
     def commit() -> str:
         nonlocal done
+        node.files.remove(node.host.path(f"{STATE}/spare"))
         journal.finish(name)
         done = True
         return f"{name} is installed"
 
     def give_up() -> None:
         if not done:
-            journal.abandon()
+            # Where there is no room even for this, what failed is told, and the next call goes on.
+            with contextlib.suppress(HostError):
+                journal.abandon()
             _leave(state)
 
     labels = Labels(node.options.node, node.env)
@@ -141,6 +150,14 @@ def _steps(node: Node, state: State, bundle: Bundle, name: str) -> list[Step]:
     changes = state.changes
     handler = HandlerStep(node, changes)
     path = f"{TOP}/{name}"
+    spare = node.host.path(f"{STATE}/spare")
+
+    def taking_back(undo: Callable[[], list[str]]) -> Callable[[], list[str]]:
+        def free_and_undo() -> list[str]:
+            node.files.remove(spare)
+            return undo()
+
+        return free_and_undo
 
     def copy() -> str:
         if not faults(bundle, node.host.path(path)):
@@ -152,6 +169,8 @@ def _steps(node: Node, state: State, bundle: Bundle, name: str) -> list[Step]:
         return path
 
     def current() -> str:
+        # A disk that gets full now has room for the way back.
+        node.files.write(spare, Content(bytes(_SPARE_BYTES), 0o600))
         changes.link(CURRENT, name, "current")
         return f"{CURRENT} is {name}"
 
@@ -160,13 +179,14 @@ def _steps(node: Node, state: State, bundle: Bundle, name: str) -> list[Step]:
         prove(node.host, node.files, node.cri.channel, table.path, node.options.timeout_s)
         return "a guest ran"
 
+    undoing = {each: taking_back(functools.partial(changes.undo, each)) for each in _UNDONE}
     return [
-        Step("bundle", copy, lambda: changes.undo("bundle")),
-        Step("current", current, lambda: changes.undo("current")),
-        Step("link", lambda: _put_link(node, state), lambda: changes.undo("link")),
-        Step("settings", lambda: _settings(node, state), lambda: changes.undo("settings")),
-        Step("unit", lambda: install_unit(changes, name), lambda: undo_unit(changes)),
-        Step(STEP, handler.offer, handler.undo),
+        Step("bundle", copy, undoing["bundle"]),
+        Step("current", current, undoing["current"]),
+        Step("link", lambda: _put_link(node, state), undoing["link"]),
+        Step("settings", lambda: _settings(node, state), undoing["settings"]),
+        Step("unit", lambda: install_unit(changes, name), taking_back(lambda: undo_unit(changes))),
+        Step(STEP, handler.offer, taking_back(handler.undo)),
         Step("proof", prove_it),
     ]
 

@@ -2,8 +2,9 @@
 
 Rules: no image, no pull, no sandbox that kubelet would take for a stray one: a container of a
 namespace of our own, whose root directory is one of ours, and a guest that ends with a status
-that nothing else ends with. Nothing of it stays, whatever happens. Sources: containerd's API,
-services containers.v1, tasks.v1 and namespaces.v1; WASI 0.1, proc_exit.
+that nothing else ends with. Nothing of it stays, whatever happens: what a killed installer left is
+swept by the next call. Sources: containerd's API, services containers.v1, tasks.v1 and
+namespaces.v1; WASI 0.1, proc_exit.
 """
 
 import contextlib
@@ -52,10 +53,10 @@ def prove(host: Host, files: Files, channel: grpc.Channel, path: str, timeout_s:
     """
     directory = f"{STATE}/proof"
     files.remove_tree(host.path(directory))
-    for each in (directory, f"{directory}/rootfs"):
-        files.make_directory(host.path(each))
-    files.write(host.path(f"{directory}/rootfs/{_NAME}"), Content(_GUEST.encode()))
     try:
+        for each in (directory, f"{directory}/rootfs"):
+            files.make_directory(host.path(each))
+        files.write(host.path(f"{directory}/rootfs/{_NAME}"), Content(_GUEST.encode()))
         with _guest(channel, f"{NAMESPACE}-{secrets.token_hex(4)}", timeout_s) as guest:
             status = guest.run(f"{directory}/rootfs", f"file://{directory}/log", path)
             log = (host.read(f"{directory}/log") or "").strip()
@@ -71,6 +72,15 @@ def prove(host: Host, files: Files, channel: grpc.Channel, path: str, timeout_s:
             f"the guest that proves that guests run ended with {status} in place of {_STATUS}:"
             f" {log or 'it said nothing'}; `tandem doctor` on the node says what it lacks"
         )
+
+
+def sweep(channel: grpc.Channel) -> None:
+    """Remove the guests of installers that were killed, whose shims would pass for pods'.
+
+    A containerd that does not answer keeps them.
+    """
+    with contextlib.suppress(grpc.RpcError):
+        _Guest(channel, "", _CLEANUP_S).remove_all()
 
 
 class _Guest:
@@ -98,10 +108,13 @@ class _Guest:
         return api.WaitResponse.FromString(raw).exit_status
 
     def remove_all(self) -> None:
-        """Remove every container of the namespace, an earlier installer's too, and itself."""
+        """Remove every guest of the namespace, an earlier installer's too, and itself."""
         raw = self._call("containers", "Containers/List", api.ListContainersRequest())
-        for container in api.ListContainersResponse.FromString(raw).containers:
-            name = container.id
+        names = {each.id for each in api.ListContainersResponse.FromString(raw).containers}
+        # A task that was being created when its installer was killed may outlive its container.
+        raw = self._call("tasks", "Tasks/List", api.ListTasksRequest())
+        names |= {each.id for each in api.ListTasksResponse.FromString(raw).tasks}
+        for name in names:
             kill = api.KillRequest(container_id=name, signal=9, all=True)
             self._try("tasks", "Tasks/Kill", kill)
             self._try("tasks", "Tasks/Wait", api.WaitRequest(container_id=name))
@@ -150,5 +163,4 @@ def _guest(channel: grpc.Channel, name: str, timeout_s: float) -> Iterator[_Gues
     try:
         yield guest
     finally:
-        with contextlib.suppress(grpc.RpcError):
-            guest.remove_all()
+        sweep(channel)

@@ -13,6 +13,7 @@ from runtimeclass.installer.handler import STEP, HandlerStep
 from runtimeclass.installer.label import Labels
 from runtimeclass.installer.node import Node, State
 from runtimeclass.installer.pods import Pods, find_pods
+from runtimeclass.installer.proof import sweep
 from runtimeclass.installer.steps import Runner, Step
 from runtimeclass.installer.unit import RUN, remove_unit
 
@@ -30,6 +31,7 @@ def uninstall(node: Node, state: State, runner: Runner) -> str:
         HostError: something cannot be removed.
     """
     labels = Labels(node.options.node, node.env)
+    sweep(node.cri.channel)
     # Refused before anything is done, the label included.
     if not node.options.wait_s:
         _refuse(find_pods(node.host, node.cri))
@@ -43,15 +45,17 @@ def uninstall(node: Node, state: State, runner: Runner) -> str:
     changes = state.changes
     remarks: list[str] = []
 
-    def withdraw() -> str:
-        done = HandlerStep(node, changes).withdraw()
-        # A pod that came in between has a shim that has to find its files.
-        _refuse(find_pods(node.host, node.cri))
-        return done
-
     def noted(found: list[str]) -> str:
         remarks.extend(found)
         return "; ".join(found) or "as before"
+
+    def withdraw() -> str:
+        handler = HandlerStep(node, changes)
+        done = handler.withdraw()
+        noted(handler.stranger())
+        # A pod that came in between has a shim that has to find its files.
+        _refuse(find_pods(node.host, node.cri))
+        return done
 
     steps = [
         Step(STEP, withdraw),

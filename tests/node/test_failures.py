@@ -5,6 +5,7 @@ force, containerd is up and runs runc's pods (`pristine`), and an older version 
 """
 
 import contextlib
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -83,6 +84,49 @@ def test_disk_that_is_full_after_any_number_of_files(
             assert {each.name for each in opt.iterdir()} <= {"containerd"}
         assert failures > 10
         acting.call("uninstall").good()
+    unchanged()
+
+
+def test_upgrade_on_a_disk_that_is_full_after_any_number_of_files(
+    shared: FakeNode, install: Install, acting: Acting, unchanged: Callable[[], None]
+) -> None:
+    failures = 0
+    with tmpfs(shared, "/opt", "size=64m,nr_inodes=1000") as opt:
+        install("0.1.0").good()
+        names = {each.name for each in (opt / "tandem").iterdir()}
+        disk = os.statvfs(opt)
+        used = disk.f_files - disk.f_ffree
+        for inodes in range(used, used + 60):
+            shared.sh(f"mount -o remount,nr_inodes={inodes} /opt")
+            done = install("0.2.0", "--timeout", "3")
+            if done.status == 0:
+                break
+            failures += 1
+            done.failed(5 if "make room" in done.said else 9, "No space left on device")
+            # Nothing was left that takes room: the disk is as full as it was, and no fuller.
+            assert {each.name for each in (opt / "tandem").iterdir()} == names
+            assert (opt / "tandem/current").readlink().name == "0.1.0"
+            shared.sh("mount -o remount,nr_inodes=1000 /opt")
+            acting.call("verify").good()
+        assert failures > 5
+        acting.call("uninstall").good()
+    unchanged()
+
+
+def test_uninstall_after_its_state_was_lost(
+    shared: FakeNode, install: Install, acting: Acting, unchanged: Callable[[], None]
+) -> None:
+    install("0.1.0").good()
+    starts = shared.starts
+    shared.sh("rm -r /opt/tandem/install")
+    assert f"the runtime tandem of {CONFIG} is not of this" in acting.call("uninstall").good().said
+    assert shared.starts == starts
+    shared.config_file.write_text(shared.config)
+    # What else it knows nothing of.
+    for name in ("/usr/local/bin/containerd-shim-tandem-v1", "/opt/tandem/current"):
+        shared.path(name).unlink()
+    shared.path("/opt/tandem").rmdir()
+    shared.restart()
     unchanged()
 
 

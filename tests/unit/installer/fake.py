@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import pytest
 
-from runtimeclass.installer import call, install, node, restart
+from runtimeclass.installer import call, install, node, restart, uninstall
 from runtimeclass.installer.cri import Sandbox
 from runtimeclass.installer.errors import NodeError, ProofError
 from runtimeclass.installer.files import Files
@@ -114,9 +114,8 @@ class FakeNode:
             stage,
             root=self.root,
             bundle=self.bundles.get(version),
-            restart_command=("restart",),
             timeout_s=0.0,
-            **options,
+            **{"restart_command": ("restart",), **options},
         )
         stop = Stop()
         files = Files(before) if before else Files()
@@ -171,6 +170,8 @@ def make_node(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeNode:
     fake.path(CONFIG).chmod(0o640)
     monkeypatch.setattr(node, "Cri", lambda socket: FakeCri(fake))
     monkeypatch.setattr(install, "prove", fake.prove)
+    for stage in (install, uninstall):
+        monkeypatch.setattr(stage, "sweep", lambda channel: None)
     monkeypatch.setattr(restart.Restarter, "_run", lambda self, command: fake.start())
     fake.start()
     fake.restarts = 0

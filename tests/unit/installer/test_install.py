@@ -364,3 +364,21 @@ def without_journal(tree: dict[str, str]) -> dict[str, str]:
 
 def leftovers(node: FakeNode) -> set[str]:
     return {path.name for path in node.path("/opt/tandem").iterdir()}
+
+
+def test_upgrade_killed_at_every_act_and_given_up(node: FakeNode) -> None:
+    """The version from before is installed again, and then everything taken back."""
+    before = node.tree()
+    for at in range(1, 200):
+        node.call("install", "1")
+        try:
+            node.call("install", "2", before=kills(at))
+        except Killed:
+            node.call("install", "1")
+            node.call("uninstall")
+            assert node.tree() == before, at
+        else:
+            break
+    assert at > 20
+    node.call("uninstall")
+    assert node.tree() == before
