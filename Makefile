@@ -151,7 +151,8 @@ image: bundle ## the image of the installer, as an archive for `ctr images impor
 test-bundle: setup image ## the bundle, moved away from here, on a root without a C library and in pods
 	$(BIN)/python -m pytest tests/bundle
 	$(BIN)/python -m pytest --shim-dir $(CURDIR)/build/bundle/tandem-$(VERSION)-$(ARCH)/bin \
-	  tests/cri/test_mixed_pod.py tests/cri/test_http.py tests/cri/test_interfaces.py tests/cri/test_exec_wasm.py
+	  tests/cri/test_mixed_pod.py tests/cri/test_http.py tests/cri/test_http_metrics.py tests/cri/test_http_workers.py \
+	  tests/cri/test_interfaces.py tests/cri/test_exec_wasm.py
 
 .PHONY: clean
 clean: ## remove what the targets above made in this folder

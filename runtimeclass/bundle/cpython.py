@@ -22,13 +22,13 @@ STDLIB = Path("python/lib") / f"python{PYTHON}"
 _DROPPED = re.compile(
     r"""(?x) (
         __phello__ | _pyrepl | config-.* | curses | dbm | ensurepip | idlelib | lib2to3
-        | multiprocessing | pydoc_data | test | tkinter | turtledemo | unittest | venv | wsgiref
+        | multiprocessing | pydoc_data | test | tkinter | turtledemo | unittest | venv
         | xmlrpc | xml/(dom|sax)
         | ctypes/(macholib|_aix\.py) | asyncio/windows_.* | concurrent/futures/process\.py
         | EXTERNALLY-MANAGED | sitecustomize\.py | _sysconfigdata_.*
         | _(aix|android|apple|ios|osx)_support\.py | _py(datetime|decimal|io)\.py
         | (antigravity|cProfile|doctest|ftplib|imaplib|mailbox|modulefinder|pdb|pickletools|plistlib
-          |poplib|profile|pstats|pyclbr|pydoc|rlcompleter|shelve|smtplib|tabnanny|this|timeit|trace
+          |poplib|profile|pstats|pyclbr|pydoc|rlcompleter|shelve|smtplib|tabnanny|this|trace
           |turtle|wave|webbrowser|zipapp)\.py
         | encodings/(big5.*|cp(?!437|1252).*|euc_.*|gb.*|hp_roman8|hz|iso2022.*|iso8859_(?!1\b|15).*
           |johab|koi8.*|kz1048|mac_.*|mbcs|oem|palmos|ptcp154|shift_jis.*|tis_620)\.py
