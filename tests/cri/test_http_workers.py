@@ -70,9 +70,11 @@ def test_a_limit_of_two_processors_makes_two(containerd: Containerd) -> None:
         first, second = workers_of(containerd, server, 2)
         init = init_of(containerd, server)
         assert init.num_threads() == 1
-        # The supervisor's guard, deny list and profile; and on top a worker's guard and deny list.
+        # The supervisor's guard, deny list and profile; and on top a worker's guard and deny list,
+        # which it has before it serves.
         assert filters_of(init) == 3
-        assert [filters_of(worker) for worker in (first, second)] == [5, 5]
+        workers = (first, second)
+        wait_for("five filters", lambda: [filters_of(worker) for worker in workers] == [5, 5])
         # What containerd asks of the shim: Pids.
         listed = containerd.ctr("tasks", "ps", server.id).splitlines()[1:]
         assert {int(line.split()[0]) for line in listed} == {
