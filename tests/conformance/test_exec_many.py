@@ -1,7 +1,5 @@
 """Many execs, at once and in a row: nothing of them stays."""
 
-import contextlib
-import os
 import signal
 from dataclasses import dataclass
 
@@ -9,6 +7,7 @@ import pytest
 
 from tests.conformance.workloads import Workload
 from tests.support import leaks
+from tests.support.descriptors import open_files
 from tests.support.shim_process import ShimBinary, ShimManager
 from tests.support.shim_task import Exec, Task
 
@@ -54,10 +53,7 @@ class Kept:
 
 def kept(task: Task) -> Kept:
     pid = task.connect().shim_pid
-    targets = []
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            targets.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    targets = open_files(pid)
     return Kept(
         fds=len(targets),
         terminals=sum("/dev/pt" in target for target in targets),

@@ -15,6 +15,7 @@ import pytest
 
 from shim.daemon.request import Request, decode_answer, encode_request
 from tests.integration.installed import LAUNCHERS, TIMEOUT_S, Installed, installed
+from tests.support.descriptors import open_files
 from tests.support.leaks import descendants
 from tests.support.waiting import wait_for
 
@@ -205,7 +206,7 @@ def test_daemon_that_is_told_to_end_spares_a_shim_that_it_has_not_missed_yet(
 
 def test_shim_holds_nothing_of_the_daemon_or_the_launcher(node: Installed, daemon: int) -> None:
     shim = node.connect(node.start(C_LAUNCHER, "c").stdout.decode())
-    held = [os.readlink(f"/proc/{shim}/fd/{fd}") for fd in os.listdir(f"/proc/{shim}/fd")]
+    held = open_files(shim)
     assert not [path for path in held if path.startswith((str(node.run_dir), "pipe:"))]
     assert sum(path.startswith("socket:") for path in held) <= 4
     assert os.readlink(f"/proc/{shim}/cwd") == "/"

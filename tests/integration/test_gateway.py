@@ -23,6 +23,7 @@ from tests.conformance.workloads import WORKLOADS, Workload, make_image
 from tests.integration.installed import BIN, LAUNCHERS
 from tests.support import leaks
 from tests.support.bundle import Bundle
+from tests.support.descriptors import open_files
 from tests.support.leaks import wait_until
 from tests.support.shim_process import ShimBinary, ShimManager, alive, mounted_below
 from tests.support.shim_task import Task
@@ -150,8 +151,9 @@ def test_only_the_gateway_has_grpc_and_threads(node: Node) -> None:
     assert len(os.listdir(f"/proc/{shim}/task")) == 1 < len(os.listdir(f"/proc/{gateway}/task"))
     assert os.readlink(f"/proc/{gateway}/cwd") == "/"
     assert os.getsid(gateway) == gateway
-    held = [os.readlink(f"/proc/{gateway}/fd/{fd}") for fd in os.listdir(f"/proc/{gateway}/fd")]
-    assert [path for path in held if path.startswith(("pipe:", "/tmp", "/run"))] == []
+    assert [
+        path for path in open_files(gateway) if path.startswith(("pipe:", "/tmp", "/run"))
+    ] == []
 
 
 def test_both_services_answer_and_errors_keep_code_and_text(node: Node) -> None:

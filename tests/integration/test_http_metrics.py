@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support import cgi_guest, http_guest
+from tests.support.descriptors import open_sockets
 from tests.support.http_server import Serving, body_of, exchange, read_until, serving
 from tests.support.metrics import Samples, samples_of
 
@@ -235,7 +236,7 @@ def listeners_of(pid: int) -> int:
     """How many sockets of a process listen (proc(5), net/tcp: state 0A; the inode is the tenth)."""
     lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
     listening = {f"socket:[{line.split()[9]}]" for line in lines if line.split()[3] == "0A"}
-    return len(listening & {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()})
+    return len(listening & open_sockets(pid))
 
 
 def test_without_them_nobody_listens(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from shim.cgroup import locate
 from shim.cgroup.update import update
 from shim.oci.spec import Resources
 from tests.support import http_guest
+from tests.support.descriptors import open_sockets
 from tests.support.http_server import Serving, ask, body_of, get, read_until, serving
 from tests.support.waiting import wait_for
 
@@ -52,15 +53,6 @@ def _is_alive(pid: int, number: int = 0) -> bool:
     return state.rpartition(")")[2].split()[0] != "Z"
 
 
-def sockets_of(pid: int) -> set[str]:
-    folder = Path(f"/proc/{pid}/fd")
-    links = set()
-    for name in os.listdir(folder):
-        with contextlib.suppress(FileNotFoundError):
-            links.add(os.readlink(folder / name))
-    return {link for link in links if link.startswith("socket:")}
-
-
 def connected(server: Serving, pids: list[int]) -> tuple[socket.socket, int]:
     """A connection, and the worker that has taken it."""
     connection = server.connect()
@@ -68,7 +60,7 @@ def connected(server: Serving, pids: list[int]) -> tuple[socket.socket, int]:
     read_until(connection, b"ok\n")
     ends = f":{server.port:04X} 0100007F:{connection.getsockname()[1]:04X} "
     (line,) = [line for line in Path("/proc/net/tcp").read_text().splitlines() if ends in line]
-    (taker,) = [pid for pid in pids if f"socket:[{line.split()[9]}]" in sockets_of(pid)]
+    (taker,) = [pid for pid in pids if f"socket:[{line.split()[9]}]" in open_sockets(pid)]
     return connection, taker
 
 
@@ -109,13 +101,13 @@ def test_the_supervisor_has_one_thread_and_no_wasm(two: Serving) -> None:
 
 def test_connections_are_spread(two: Serving) -> None:
     pids = workers_of(two)
-    before = {pid: len(sockets_of(pid)) for pid in pids}
+    before = {pid: len(open_sockets(pid)) for pid in pids}
     connections = [two.connect() for _ in range(60)]
     for connection in connections:
         connection.sendall(b"GET /a HTTP/1.1\r\nhost: h\r\n\r\n")
     for connection in connections:
         read_until(connection, b"ok\n")
-    taken = [len(sockets_of(pid)) - before[pid] for pid in pids]
+    taken = [len(open_sockets(pid)) - before[pid] for pid in pids]
     for connection in connections:
         connection.close()
     assert min(taken) > 5, taken

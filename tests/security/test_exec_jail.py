@@ -13,6 +13,7 @@ import pytest
 from tests.security.guest import REFUSED, attacker, bind
 from tests.support import leaks
 from tests.support.bundle import Bundle
+from tests.support.descriptors import open_files
 from tests.support.shim_process import ShimManager
 from tests.support.shim_task import Task
 
@@ -106,8 +107,7 @@ def test_executed_instance_holds_no_descriptor_that_init_does_not(manager: ShimM
     pid = task.exec(["/loop.wasm"]).start().pid
 
     def held(one: int) -> Counter[str]:
-        names = (link(one, f"fd/{fd}") for fd in os.listdir(f"/proc/{one}/fd"))
-        return Counter(name.partition(":")[0].rpartition("/")[2] for name in names)
+        return Counter(name.partition(":")[0].rpartition("/")[2] for name in open_files(one))
 
     deadline = time.monotonic() + 5
     while held(pid) != held(task.state().pid) and time.monotonic() < deadline:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from tests.support.descriptors import open_files
 from tests.support.waiting import PATIENCE
 
 TOKEN = f"tdm{os.getpid():x}"
@@ -224,12 +225,9 @@ def _unix_sockets(processes: Iterable[Process]) -> list[str]:
 
 
 def _targets(pid: int) -> set[str]:
-    directory = f"/proc/{pid}/fd"
-    found = set()
     with contextlib.suppress(OSError):
-        for fd in os.listdir(directory):
-            found.add(os.readlink(f"{directory}/{fd}"))
-    return found
+        return set(open_files(pid))
+    return set()
 
 
 def reap_orphans(before: Snapshot) -> None:

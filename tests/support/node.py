@@ -20,6 +20,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.descriptors import open_sockets
+
 NS_GET_PARENT = 0xB702
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
@@ -174,12 +176,9 @@ def remove_cgroups(name: str) -> None:
 
 def sockets_of(pid: int) -> set[str]:
     """The sockets that a process of the machine has open; none if it is gone."""
-    found = set()
     with suppress(FileNotFoundError, ProcessLookupError):
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(FileNotFoundError):
-                found.add(str(descriptor.readlink()))
-    return {name for name in found if name.startswith("socket:")}
+        return open_sockets(pid)
+    return set()
 
 
 def _command(process: psutil.Process) -> tuple[str, ...]:
