@@ -53,6 +53,8 @@ class Connection:
         except Exception as error:  # noqa: BLE001 (a thread's last frame)
             self._shared.log(f"a connection ends: {error!r}")
             self._socket.close()
+        finally:
+            self._reader.close()
 
     @property
     def is_over(self) -> bool:
@@ -114,10 +116,8 @@ class Connection:
         if channel is None:
             seconds = time.monotonic() - message.began
             tally.answered(message.method, 503, seconds, "concurrency")
-            self._shared.log(
-                f"{message.method.decode()} {message.target[:200].decode()}: 503: there are"
-                f" {self._options.concurrency} requests in flight (concurrency)"
-            )
+            most = self._options.concurrency
+            self._shared.log_of(message, f"503: there are {most} requests in flight (concurrency)")
             self._refuse(503)
             return False
         try:

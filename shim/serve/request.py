@@ -86,6 +86,10 @@ class RequestReader:
         """The next request whose head is complete."""
         return self._messages.popleft() if self._messages else None
 
+    def close(self) -> None:
+        """Nothing more is read; the parser, which holds this, is let go of."""
+        del self._parser
+
     def feed(self, data: bytes) -> None:
         """Read what has arrived.
 

@@ -20,6 +20,7 @@ from shim.serve.channels import Channels
 from shim.serve.counters import Tally, Uncounted
 from shim.serve.download import Download
 from shim.serve.memory import Trimmer
+from shim.serve.request import Message
 
 if TYPE_CHECKING:
     from shim.serve.transaction import Transaction
@@ -105,6 +106,10 @@ class Shared:
         with contextlib.suppress(OSError):
             while data:
                 data = data[os.write(2, data) :]
+
+    def log_of(self, message: Message, text: str) -> None:
+        """The same, of one request."""
+        self.log(f"{message.method.decode()} {message.target[:200].decode()}: {text}")
 
     def reset(self, connection: socket.socket) -> None:
         """Let the end of a connection be an error, and no end of the body."""

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from shim.engine.http.exchange import Address, BodyError, Exchange, Request
@@ -74,6 +75,7 @@ class Transaction:
             protocol=b"HTTP/1.1" if message.is_http_1_1 else b"HTTP/1.0",
         )
         self.exchange = Exchange(request, self, channel)
+        self._log = partial(shared.log_of, message)
         self._download = shared.download(
             connection, message, self.exchange, self._sink, shared.options, self._log
         )
@@ -99,6 +101,7 @@ class Transaction:
             shared.service.handle(self.exchange)
         finally:
             shared.forget(self)
+            self.exchange.close()
         trap = self.exchange.trap
         if trap is not None and self.stop is None:
             self._log(trap)
@@ -299,10 +302,6 @@ class Transaction:
             raise Broken("the client does not read")
         self._upload.failed = b"connection-read-timeout"
         self.halt("the client sends nothing of its body", 408)
-
-    def _log(self, text: str) -> None:
-        target = self._message.target[:200].decode()
-        self._shared.log(f"{self._message.method.decode()} {target}: {text}")
 
 
 def _address(ask: Callable[[], Sequence[Any]]) -> Address:

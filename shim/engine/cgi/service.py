@@ -114,6 +114,7 @@ class CgiService:
         finally:
             if exchange.calls is not None:
                 exchange.calls.close()
+            exchange.forget_guest()
             guest.forget(number)
             del LIVE[number]
             n.store_delete(store)

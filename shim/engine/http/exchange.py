@@ -217,6 +217,16 @@ class Exchange:
             elif isinstance(resource, Trailers):
                 resource.got = True
 
+    def forget_guest(self) -> None:
+        """The instance and its store are going to be taken apart; all of these may hold this."""
+        self.native = self.calls = None
+        self.table.clear()
+
+    def close(self) -> None:
+        """Its guest has ended: let go of the peer, which holds it, and which it would keep alive
+        until Python's collector comes by, as all that a request needs."""
+        del self.peer
+
     def add(self, resource: object) -> int:
         """Keep a resource; returns its number."""
         self.number += 1

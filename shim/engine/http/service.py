@@ -164,7 +164,7 @@ class Service:
 
     def end(self, living: Living) -> None:
         """Take an instance apart that no request has."""
-        living.exchange.native = None
+        living.exchange.forget_guest()
         self._provider.forget(living.number)
         n.store_delete(living.store)
         if living.function is not None and self.census is not None:
