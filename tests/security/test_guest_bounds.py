@@ -15,7 +15,7 @@ from tests.security.guest import (
     attacker,
     bind,
     check,
-    ends_within_a_second,
+    ends_at_once,
     image_of,
     said,
     tried,
@@ -112,7 +112,7 @@ def test_a_neighbours_volume_is_out_of_reach(
         group=group,
         mounts=[bind(volume, "/own"), bind(shared, "/shared")],
     )
-    ends_within_a_second(task)
+    ends_at_once(task)
 
 
 def test_another_user_is_held_to_modes(manager: ShimManager) -> None:
@@ -205,7 +205,7 @@ def test_the_process_holds_nothing_of_the_node(manager: ShimManager) -> None:
     assert not os.path.samestat(root, Path("/").stat())
     others = {name.partition(":")[0] for name in held.keys() - paths}
     assert others <= {"anon_inode", "socket"}
-    ends_within_a_second(task)
+    ends_at_once(task)
 
 
 def test_eating_memory_ends_the_eater_alone(manager: ShimManager) -> None:
@@ -223,4 +223,4 @@ def test_eating_memory_ends_the_eater_alone(manager: ShimManager) -> None:
 def test_an_endless_loop_ends_on_sigterm(manager: ShimManager) -> None:
     task = manager.running(manager.bundle(["/loop.wasm"]))
     assert not task.client.answered(task.begin_wait(), within_s=0.2)
-    ends_within_a_second(task)
+    ends_at_once(task)

@@ -17,7 +17,7 @@ from tests.security.guest import (
     attacker,
     bind,
     check,
-    ends_within_a_second,
+    ends_at_once,
     image_of,
     tried,
 )
@@ -183,7 +183,7 @@ def test_a_fifo_of_the_image_holds_up_nobody_else(manager: ShimManager) -> None:
     task = manager.running(bundle)
     group = bundle.spec["annotations"]["io.kubernetes.cri.sandbox-id"]
     check(manager, {"read /etc/image": "read of the image"}, group=group)
-    ends_within_a_second(task)
+    ends_at_once(task)
 
 
 @pytest.mark.parametrize(
