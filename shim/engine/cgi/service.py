@@ -4,7 +4,6 @@ Rules: as in `shim.engine.http.service`, whose place this takes. The answer's he
 what the program prints, and not looked at here.
 """
 
-import ctypes
 import itertools
 from collections.abc import Sequence
 
@@ -20,10 +19,9 @@ from shim.engine.http import native as n
 from shim.engine.http.exchange import Answer, Census, Exchange, Response
 from shim.engine.http.fields import Fields
 from shim.engine.http.linker import LIVE, serving_host
+from shim.engine.http.worlds import Texts, Worlds
 from shim.errdefs import StaleArtefactError
 from shim.wasm.binary import Kind
-
-_UNLIMITED = -1
 
 
 class CgiService:
@@ -50,13 +48,12 @@ class CgiService:
             self._guests.append(
                 self._load(handler.program) if earlier is None else self._guests[earlier]
             )
-        self._memory_bytes = memory_bytes
+        self._worlds = Worlds(self._host, memory_bytes)
         self._fuel = fuel
         self.census: Census | None = None
         self._variables = [environment(handler.program) for handler in handlers]
         self._numbers = itertools.count(1)
         self._engine_at = n.address(self._host.engine)
-        self._epoch_at = ctypes.cast(self._host.epoch, ctypes.c_void_p).value or 0
 
     def prepare(self) -> None:
         """Link everything that is the same for all requests; runs no guest code.
@@ -95,7 +92,11 @@ class CgiService:
         try:
             context = n.store_context(store)
             try:
-                self._furnish(store, context, number, exchange, target)
+                texts = self._texts(exchange, target)
+                self._worlds.furnish(store, number, exchange.request, texts)
+                n.set_epoch_deadline(context, 1)
+                if self._fuel:
+                    n.check(n.set_fuel(context, self._fuel))
                 exchange.peer.opened()
                 if exchange.request.body is None:
                     # Nobody tells when the program reads.
@@ -125,34 +126,10 @@ class CgiService:
         """Let every running guest look whether it must stop."""
         self._host.engine.increment_epoch()
 
-    def _furnish(
-        self, store: int, context: int, number: int, exchange: Exchange, target: Target
-    ) -> None:
-        n.store_limiter(store, self._memory_bytes, *[_UNLIMITED] * 4)
-        n.epoch_callback(store, self._epoch_at, number, None)
-        n.set_epoch_deadline(context, 1)
-        if self._fuel:
-            n.check(n.set_fuel(context, self._fuel))
-        wasi, request = n.wasi_new(), exchange.request
-        if request.body is None:
-            opened = n.wasi_stdin_file(wasi, request.source)
-        else:
-            vector = (ctypes.c_size_t * 2)()
-            n.bytes_new(vector, len(request.body), request.body)
-            n.wasi_stdin_bytes(wasi, vector)
-            opened = True
-        opened = opened and n.wasi_stdout_file(wasi, request.sink)
-        n.wasi_inherit_stderr(wasi)
+    def _texts(self, exchange: Exchange, target: Target) -> Texts:
         handler = self._handlers[target.number]
-        argv = arguments(target, handler.program.args[1:], handler.argv)
         own = self._variables[target.number]
-        pairs = variables(request, target, handler.route, exchange.peer.ends(), own)
-        texts = ctypes.c_char_p * len(pairs)
-        names, values = zip(*pairs, strict=True)
-        told = n.wasi_argv(wasi, len(argv), (ctypes.c_char_p * len(argv))(*argv))
-        told = told and n.wasi_env(wasi, len(pairs), texts(*names), texts(*values))
-        opened = opened and n.wasi_preopen(wasi, b"/", b"/", True)  # noqa: FBT003 (the C API's)
-        if not opened or not told:
-            n.wasi_delete(wasi)
-            raise wasmtime.WasmtimeError("cannot open the root directory, or a body's FIFO")
-        n.check(n.set_wasi(context, wasi))
+        return Texts(
+            arguments(target, handler.program.args[1:], handler.argv),
+            variables(exchange.request, target, handler.route, exchange.peer.ends(), own),
+        )

@@ -34,10 +34,10 @@ from shim.engine.http.exchange import Census, Exchange
 from shim.engine.http.helper import EXPORTS
 from shim.engine.http.linker import LIVE, serving_host
 from shim.engine.http.pool import Living
+from shim.engine.http.worlds import Texts, Worlds
 from shim.engine.interfaces.provider import INTERFACES, Provider, stores_of
 from shim.errdefs import StaleArtefactError
 
-_UNLIMITED = -1
 _TOO_SMALL = re.compile(r"memory minimum size of \d+ pages exceeds memory limits\s*").fullmatch
 
 
@@ -70,16 +70,15 @@ class Service:
         self._stores = stores_of(program, self._component, self._engine)
         self._outbound = outbound_of(program, self._component, self._engine)
         self._program = program
-        self._memory_bytes = memory_bytes
         self._reuse = reuse
         self._fuel = fuel
         self.census: Census | None = None
         self._numbers = itertools.count(1)
-        arguments = [argument.encode() for argument in program.args]
-        variables = [(name.encode(), value.encode()) for name, value in environment(program)]
-        self._argv = (ctypes.c_char_p * len(arguments))(*arguments)
-        self._names = (ctypes.c_char_p * len(variables))(*(name for name, _ in variables))
-        self._values = (ctypes.c_char_p * len(variables))(*(value for _, value in variables))
+        self._worlds = Worlds(self._host, memory_bytes)
+        self._texts = Texts(
+            [argument.encode() for argument in program.args],
+            [(name.encode(), value.encode()) for name, value in environment(program)],
+        )
 
     def prepare(self) -> None:
         """Link everything that is the same for all requests; runs no guest code.
@@ -116,7 +115,6 @@ class Service:
             helper_linker=n.address(host.helper_linker),
             helper=n.address(host.helper),
             exports=dict(zip(EXPORTS, map(n.address, host.exports), strict=True)),
-            epoch=ctypes.cast(host.epoch, ctypes.c_void_p).value or 0,
         )
 
     def handle(self, exchange: Exchange) -> None:
@@ -136,7 +134,7 @@ class Service:
         try:
             try:
                 if living.function is None:
-                    self._furnish(living.store, living.context, living.number, exchange)
+                    self._worlds.furnish(living.store, living.number, exchange.request, self._texts)
                 exchange.peer.opened()
                 n.set_epoch_deadline(living.context, 1)
                 if self._fuel:
@@ -173,29 +171,6 @@ class Service:
     def tick(self) -> None:
         """Let every running guest look whether it must stop."""
         self._engine.increment_epoch()
-
-    def _furnish(self, store: int, context: int, number: int, exchange: Exchange) -> None:
-        n.store_limiter(store, self._memory_bytes, *[_UNLIMITED] * 4)
-        n.epoch_callback(store, self._at.epoch, number, None)
-        wasi, request = n.wasi_new(), exchange.request
-        if request.body is None:
-            opened = n.wasi_stdin_file(wasi, request.source)
-        else:
-            vector = (ctypes.c_size_t * 2)()
-            n.bytes_new(vector, len(request.body), request.body)
-            n.wasi_stdin_bytes(wasi, vector)
-            opened = True
-        opened = opened and n.wasi_stdout_file(wasi, request.sink)
-        n.wasi_inherit_stderr(wasi)
-        if self._argv:
-            n.wasi_argv(wasi, len(self._argv), self._argv)
-        if self._names:
-            n.wasi_env(wasi, len(self._names), self._names, self._values)
-        opened = opened and n.wasi_preopen(wasi, b"/", b"/", True)  # noqa: FBT003 (the C API's)
-        if not opened:
-            n.wasi_delete(wasi)
-            raise wasmtime.WasmtimeError("cannot open the root directory, or a body's FIFO")
-        n.check(n.set_wasi(context, wasi))
 
     def _instantiate(self, living: Living) -> Any:
         """Make the instance of the store; its function that answers."""
@@ -268,4 +243,3 @@ class _Addresses:
         self.helper_linker: int = addresses["helper_linker"]
         self.helper: int = addresses["helper"]
         self.exports: dict[str, int] = addresses["exports"]
-        self.epoch: int = addresses["epoch"]
