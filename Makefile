@@ -27,6 +27,12 @@ lock: $(VENV)/.ready ## write requirements.lock anew from pyproject.toml
 	$(BIN)/python -m piptools compile --quiet --extra dev --extra installer --generate-hashes --no-emit-index-url \
 	  --no-emit-trusted-host --no-emit-find-links --allow-unsafe --strip-extras --output-file requirements.lock pyproject.toml
 
+.PHONY: check-locks
+check-locks: $(VENV)/.ready ## what is locked can be installed on Debian 12's Python, whichever Python locked it
+	for lock in requirements.lock tests/manifests/checkov.lock; do \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --dry-run --no-deps --require-hashes --only-binary :all: \
+	    --python-version 3.11.2 --target build/locked -r $$lock || exit 1; done
+
 .PHONY: protos check-protos
 protos: $(VENV)/.ready ## generate shim/api, runtimeclass/api and tests/support/api from proto/
 	cd proto && find . -name '*.proto' | sort | xargs ../$(BIN)/python -m grpc_tools.protoc -I . \
