@@ -2,7 +2,8 @@
 # The Debian packages that Tandem's tests and demo use. Does nothing where all of them are installed.
 set -euo pipefail
 packages=(busybox-static clang containerd containernetworking-plugins crun docker-registry gcc git hey iproute2 iptables
-  kmod libc6-dev libclang-rt-14-dev-wasm32 libseccomp2 lld make patchelf procps redis-server runc wasi-libc)
+  kmod libc6-dev libclang-rt-14-dev-wasm32 libseccomp2 lld make patchelf procps redis-server runc
+  systemd wasi-libc)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
 missing=()
 for package in "${packages[@]}"; do
