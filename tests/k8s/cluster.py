@@ -164,6 +164,9 @@ class Cluster:
         )
         self._start_kubelet()
         wait_for("a node that is ready", self._is_node_ready, PATIENCE_S, pause=0.5)
+        # The controller manager makes it, without which no pod is admitted.
+        account = ("get", "serviceaccount", "default", "--ignore-not-found", "-o", "name")
+        wait_for("a service account", lambda: self.kubectl(*account), PATIENCE_S, pause=0.5)
 
     @property
     def _certificate(self) -> Path:

@@ -10,6 +10,7 @@ import pytest
 from tests.k8s.cluster import NODE as OTHER
 from tests.k8s.cluster import Cluster
 from tests.manifests.documents import EXAMPLES, INSTALL, UNINSTALL
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.containerd]
 
@@ -57,8 +58,12 @@ def test_every_object_is_taken(cluster: Cluster, token: str, path: Path) -> None
 
 def test_policy_is_well_typed(cluster: Cluster, token: str) -> None:
     policy = ("validatingadmissionpolicy", "tandem-own-node")
-    status = json.loads(cluster.kubectl("get", *policy, "-o", "json"))["status"]
-    assert status["typeChecking"] == {}
+
+    def status() -> Any:
+        return json.loads(cluster.kubectl("get", *policy, "-o", "json"))["status"]
+
+    wait_for("the types of the policy", lambda: "typeChecking" in status())
+    assert status()["typeChecking"] == {}
 
 
 def test_the_installer_labels_its_node_and_takes_the_label_away(
