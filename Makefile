@@ -28,7 +28,7 @@ lock: $(VENV)/.ready ## write requirements.lock anew from pyproject.toml
 	  --no-emit-trusted-host --no-emit-find-links --allow-unsafe --strip-extras --output-file requirements.lock pyproject.toml
 
 .PHONY: check-locks
-check-locks: $(VENV)/.ready ## what is locked can be installed on Debian 12's Python, whichever Python locked it
+check-locks: $(VENV)/.ready ## no locked package asks for a newer Python than Debian 12's
 	for lock in requirements.lock tests/manifests/checkov.lock; do \
 	  $(BIN)/pip install --quiet --disable-pip-version-check --dry-run --no-deps --require-hashes --only-binary :all: \
 	    --python-version 3.11.2 --target build/locked -r $$lock || exit 1; done

@@ -70,7 +70,7 @@ TESTED_IN = {
     "shim/engine/http/exchange.py": "tests/integration/test_http.py",
     "shim/engine/http/helper.py": "tests/integration/test_http.py",
     "shim/engine/http/linker.py": "tests/integration/test_http.py",
-    "shim/engine/http/worlds.py": "tests/integration/test_cgi.py",
+    "shim/engine/http/wasi.py": "tests/integration/test_cgi.py",
     "shim/engine/http/native.py": "tests/integration/test_http.py",
     "shim/engine/http/outgoing.py": "tests/integration/test_http_outgoing.py",
     "shim/engine/http/pool.py": "tests/integration/test_http_reuse.py",

@@ -19,7 +19,7 @@ from shim.engine.http import native as n
 from shim.engine.http.exchange import Answer, Census, Exchange, Response
 from shim.engine.http.fields import Fields
 from shim.engine.http.linker import LIVE, serving_host
-from shim.engine.http.worlds import Texts, Worlds
+from shim.engine.http.wasi import Texts, Wasi
 from shim.errdefs import StaleArtefactError
 from shim.wasm.binary import Kind
 
@@ -48,7 +48,7 @@ class CgiService:
             self._guests.append(
                 self._load(handler.program) if earlier is None else self._guests[earlier]
             )
-        self._worlds = Worlds(self._host, memory_bytes)
+        self._wasi = Wasi(self._host, memory_bytes)
         self._fuel = fuel
         self.census: Census | None = None
         self._variables = [environment(handler.program) for handler in handlers]
@@ -93,7 +93,7 @@ class CgiService:
             context = n.store_context(store)
             try:
                 texts = self._texts(exchange, target)
-                self._worlds.furnish(store, number, exchange.request, texts)
+                self._wasi.furnish(store, number, exchange.request, texts)
                 n.set_epoch_deadline(context, 1)
                 if self._fuel:
                     n.check(n.set_fuel(context, self._fuel))

@@ -34,7 +34,7 @@ from shim.engine.http.exchange import Census, Exchange
 from shim.engine.http.helper import EXPORTS
 from shim.engine.http.linker import LIVE, serving_host
 from shim.engine.http.pool import Living
-from shim.engine.http.worlds import Texts, Worlds
+from shim.engine.http.wasi import Texts, Wasi
 from shim.engine.interfaces.provider import INTERFACES, Provider, stores_of
 from shim.errdefs import StaleArtefactError
 
@@ -74,7 +74,7 @@ class Service:
         self._fuel = fuel
         self.census: Census | None = None
         self._numbers = itertools.count(1)
-        self._worlds = Worlds(self._host, memory_bytes)
+        self._wasi = Wasi(self._host, memory_bytes)
         self._texts = Texts(
             [argument.encode() for argument in program.args],
             [(name.encode(), value.encode()) for name, value in environment(program)],
@@ -134,7 +134,7 @@ class Service:
         try:
             try:
                 if living.function is None:
-                    self._worlds.furnish(living.store, living.number, exchange.request, self._texts)
+                    self._wasi.furnish(living.store, living.number, exchange.request, self._texts)
                 exchange.peer.opened()
                 n.set_epoch_deadline(living.context, 1)
                 if self._fuel:

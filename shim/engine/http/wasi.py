@@ -1,4 +1,4 @@
-"""The world of a guest that answers one request: its store's limits, its stdio, the root directory.
+"""What a guest that answers one request gets of WASI: stdio, texts, the root directory; its limits.
 
 Rules: the C API alone, since this is done for each request. Standard input is the request's body,
 standard output the answer's, and what is printed to standard error is the container's log.
@@ -29,8 +29,8 @@ class Texts:
         self.values = texts(*(value for _, value in pairs))
 
 
-class Worlds:
-    """Those of one server's guests."""
+class Wasi:
+    """Gives it to the stores of one server."""
 
     def __init__(self, host: Host, memory_bytes: int) -> None:
         """`host` is what serves them (`serving_host`); `memory_bytes` what each linear memory of an
